@@ -1,0 +1,1 @@
+"""hacluster: highly available KVM virtual machines on plain Pacemaker."""

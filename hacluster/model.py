@@ -1,0 +1,186 @@
+"""The model: what an admin wants, as frozen values.
+
+`spec` makes it from cluster.toml and has checked it; `cib` compiles it; nothing here reads or writes anything.
+Sizes are bytes, times are seconds, scores are Pacemaker scores (int, or the strings INFINITY and -INFINITY).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Empty: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """Where a secret lies; never the secret itself. `scheme` is file, env or cmd."""
+
+    scheme: Literal["file", "env", "cmd"]
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A host. `addresses` has one entry for each corosync link, in link order.
+
+    `migration_host` is what the source's libvirt dials for a live migration (a name or address on the migration
+    network); None means the node's name. `fencing` lists levels, each a tuple of fence device names tried together.
+    """
+
+    name: str
+    id: int
+    addresses: tuple[str, ...]
+    migration_host: str | None = None
+    ssh_host: str | None = None
+    fencing: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FenceDevice:
+    """A STONITH device. `targets` are the nodes it can fence; secrets replace parameters of the same name."""
+
+    name: str
+    agent: str
+    targets: tuple[str, ...]
+    parameters: Mapping[str, str] = Empty
+    secrets: Mapping[str, SecretRef] = field(default_factory=lambda: MappingProxyType({}))
+    delay: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gfs2:
+    """A GFS2 file system on a clustered logical volume: dlm, lvmlockd or clvmd, volume group, file system."""
+
+    name: str
+    device: str
+    volume_group: str
+    logical_volume: str
+    mount: str
+    lock_table: str
+    volume_manager: Literal["lvmlockd", "clvmd"] = "lvmlockd"
+    journals: int = 2
+    journal_size: int = 128 << 20
+    options: tuple[str, ...] = ("noatime", "nodiratime")
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that the same storage stands behind on every node, bound to `mount` by a cloned Filesystem."""
+
+    name: str
+    source: str
+    mount: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Shared block devices below `directory` that every node sees and nothing has to activate (a LUN per disk).
+
+    No lock of QEMU or the file system protects such a disk: fencing, the run-lock and the paused hand-over do.
+    """
+
+    name: str
+    directory: str
+
+
+Storage = Gfs2 | Directory | Block
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network a VM may be attached to: a bridge that must exist on every node."""
+
+    name: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """One disk of a VM. `storage` names the storage whose path holds `path`; `format` is raw or qcow2."""
+
+    path: str
+    format: Literal["raw", "qcow2"]
+    storage: str
+    bus: Literal["virtio", "scsi", "sata", "ide"] = "virtio"
+    device: Literal["file", "block"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One network card."""
+
+    network: str
+    mac: str
+    model: str = "virtio"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """How a live move is done. `mode` live moves it, cold shuts it down and starts it, none forbids a move.
+
+    `bandwidth` is MiB/s, `downtime` ms, `timeout` seconds for the whole migration; None leaves libvirt's default.
+    """
+
+    mode: Literal["live", "cold", "none"] = "live"
+    auto_converge: bool = False
+    bandwidth: int | None = None
+    downtime: int | None = None
+    timeout: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a VM likes to run: node name to score. `avoid` are nodes it must never run on."""
+
+    prefer: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    avoid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """A virtual machine. `domain_xml` is the canonical libvirt domain XML that nodes get (see spec.domain).
+
+    `memory` is bytes. `storages` are all storages it stands on, sorted. `stop_budget` is how long a guest may take
+    to shut down before it is destroyed, in seconds. `agent` chooses the guarded agent or heartbeat's.
+    """
+
+    name: str
+    uuid: str
+    domain_xml: bytes
+    memory: int
+    vcpus: int
+    disks: tuple[Disk, ...]
+    nics: tuple[Nic, ...]
+    storages: tuple[str, ...]
+    placement: Placement = field(default_factory=Placement)
+    priority: int = 0
+    stop_budget: int = 120
+    migration: Migration = field(default_factory=Migration)
+    agent: Literal["hacluster", "heartbeat"] = "hacluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The whole wish. `properties` are cluster properties the admin set himself.
+
+    `lock_manager` says what keeps the run-locks: `dlm`, the kernel's (a cloned ocf:pacemaker:controld is compiled),
+    or `external`, something that is already running on the nodes (the lab's stand-in).
+    `libvirt_uri` is how hactl and the nodes reach a node's libvirt; `{node}` is the node's migration host.
+    `migration_transport` is ssh, tcp or tls.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    fence_devices: tuple[FenceDevice, ...] = ()
+    storages: tuple[Storage, ...] = ()
+    networks: tuple[Network, ...] = ()
+    vms: tuple[Vm, ...] = ()
+    properties: Mapping[str, str] = Empty
+    stickiness: int = 1000
+    lock_manager: Literal["dlm", "external"] = "dlm"
+    migration_transport: Literal["ssh", "tcp", "tls"] = "ssh"
+    qdevice: str | None = None
