@@ -1,0 +1,190 @@
+"""The seams between the pure core and the world.
+
+`edge` implements these Protocols over real tools, `sim` in memory; `observe`, `plan` and `move` know nothing else of
+the world. Every call has a deadline; where it passes, or a node cannot be reached, the answer is an `Unknown` value
+(or the exception named), never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A fact that could not be learnt, and why. It is never the same as "no"."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A finished command: exit code, and what it wrote."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the exit code is 0."""
+        return self.code == 0
+
+
+class Unreachable(Exception):
+    """A node did not answer within the deadline, or refused the connection."""
+
+
+class Runner(Protocol):
+    """Runs commands on nodes (here when the node is this machine, over ssh otherwise)."""
+
+    def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 30.0) -> Completed:
+        """Run one command. `deadline` is seconds. Raises Unreachable. Not idempotent: it never retries."""
+        ...
+
+    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+        """Write a file atomically (whole or not at all) and durably, making its folder. Idempotent. Raises Unreachable, OSError."""
+        ...
+
+
+class Conflict(Exception):
+    """The compare-and-set was refused: the CIB on the cluster is newer than the one that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain as a node's libvirt reports it. `job` holds a running job's numbers (bytes, milliseconds)."""
+
+    name: str
+    uuid: str
+    state: str
+    reason: str = ""
+    persistent: bool = False
+    autostart: bool = False
+    job: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """A QEMU process of a node, by uuid."""
+
+    uuid: str
+    pid: int
+    start: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """A run-lock as the holding node's own state file has it: mode EX (sealed), PW (gate open) or CR (seat)."""
+
+    uuid: str
+    mode: str
+    nonce: str | None = None
+    target: str | None = None
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a node's probe says of itself. None stands for "could not be learnt" throughout."""
+
+    node: str
+    boot_id: str
+    guard_version: str
+    hook_ok: bool | None
+    libvirt_answers: bool
+    mem_total: int | None
+    mem_available: int | None
+    bridges: tuple[str, ...] | None
+    domains: tuple[Domain, ...] | None
+    qemus: tuple[Qemu, ...] | None
+    locks: tuple[HeldLock, ...] | None
+    domain_files: tuple[str, ...] | None
+    presence: Mapping[str, str]
+
+
+class Hosts(Protocol):
+    """The nodes themselves: their probe, their libvirt, their files."""
+
+    def facts(self, nodes: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, HostFacts | Unknown]:
+        """Each node's facts, asked in parallel. Never raises; a node that does not answer is Unknown."""
+        ...
+
+    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+        """As Runner.put."""
+        ...
+
+    def remove(self, node: str, paths: Sequence[str]) -> None:
+        """Delete files; those that are gone already are no error. Raises Unreachable."""
+        ...
+
+    def job(self, node: str, domain: str, *, deadline: float = 3.0) -> Mapping[str, int] | Unknown | None:
+        """The running migration of a domain on its source: data_total, data_processed, data_remaining (bytes),
+        memory_bps (bytes/s), downtime, time_elapsed (ms), as far as libvirt knows them; None when there is no job.
+        """
+        ...
+
+    def compare_cpu(self, node: str, cpu_xml: str, *, deadline: float = 5.0) -> str | Unknown:
+        """Whether the node's CPU can run a guest CPU: identical, superset or incompatible (virConnectCompareCPU)."""
+        ...
+
+
+class Pacemaker(Protocol):
+    """The cluster's CIB and its scheduler, asked through any node that answers."""
+
+    def cib(self) -> bytes:
+        """The whole live CIB, status included. Raises Unreachable, Refused when no cluster runs."""
+        ...
+
+    def replace(self, cib: bytes) -> None:
+        """Push a whole CIB, version attributes as they were read, through pcs. Raises Conflict when somebody was
+        faster, Refused when the cluster rejects it. Not idempotent.
+        """
+        ...
+
+    def create_constraint(self, xml: bytes) -> bool:
+        """Add one constraint; False when its id exists already. Atomic on the whole cluster."""
+        ...
+
+    def delete_constraint(self, ident: str) -> None:
+        """Delete one constraint by id. Idempotent."""
+        ...
+
+    def set_target_role(self, resource: str, role: str | None) -> None:
+        """Set (Started, Stopped) or clear a resource's target-role meta attribute, as pcs enable and disable do."""
+        ...
+
+    def cleanup(self, resource: str, node: str | None = None) -> None:
+        """Forget failed operations of a resource, so that Pacemaker looks at it again."""
+        ...
+
+    def simulate(self, cib: bytes, *, graph: bool = False) -> bytes:
+        """What the scheduler would do with this CIB: crm_simulate's XML (or the transition graph)."""
+        ...
+
+    def idle(self) -> bool | Unknown:
+        """Whether no transition is running or pending on the DC."""
+        ...
+
+    def local_node(self) -> str:
+        """The node these calls go through."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that a simulator can own it."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never jumps."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for people and records."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
