@@ -45,7 +45,7 @@ class Runner(Protocol):
         ...
 
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
-        """Write a file atomically (whole or not at all) and durably, making its folder. Idempotent. Raises Unreachable, OSError."""
+        """Write a file whole or not at all, durably, making its folder. Idempotent. Raises Unreachable, OSError."""
         ...
 
 

@@ -77,7 +77,7 @@ def kind(code: str, title: str, why: str, *, severity: Severity = "error", accep
     return declared
 
 
-class Refused(Exception):  # noqa: N818 - it is an outcome, not an error of the program
+class Refused(Exception):
     """A use case ends here, with every finding it made. The command line prints them and exits with 1."""
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:

@@ -1,0 +1,70 @@
+"""The claim: one location constraint that is a move's lock, its intent and Pacemaker's instruction. Pure.
+
+Its id is fixed (`hactl-move-VM`), so a second `cibadmin --create` of it is refused atomically on the whole cluster.
+The rule prefers the target; a second expression, which names an attribute that no node has and so never holds,
+carries who moves it, from where and since when: one object, so that a claim without an owner cannot exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from lxml import etree
+
+PREFIX = "hactl-move-"
+_ATTRIBUTE = "hactl-claim"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who moves a VM where. `since` is epoch seconds; `owner` is user@host, `pid` the mover's process there."""
+
+    vm: str
+    source: str
+    target: str
+    owner: str = ""
+    pid: int = 0
+    since: int = 0
+
+    @property
+    def ident(self) -> str:
+        """The constraint's id."""
+        return PREFIX + self.vm
+
+
+def to_xml(claim: Claim) -> bytes:
+    """The constraint as cibadmin takes it."""
+    ident = claim.ident
+    location = etree.Element("rsc_location", id=ident, rsc=claim.vm)
+    rule = etree.SubElement(location, "rule", {"id": f"{ident}-rule", "score": "INFINITY", "boolean-op": "or"})
+    etree.SubElement(rule, "expression", id=f"{ident}-target", attribute="#uname", operation="eq", value=claim.target)
+    told = {"owner": claim.owner, "pid": claim.pid, "since": claim.since, "source": claim.source}
+    etree.SubElement(
+        rule, "expression", id=f"{ident}-claim", attribute=_ATTRIBUTE, operation="eq", value=urlencode(told)
+    )
+    xml: bytes = etree.tostring(location)
+    return xml
+
+
+def find(cib: etree._Element, vm: str) -> Claim | None:
+    """The claim on a VM that stands in a CIB; one that was written by hand has no owner and `since` 0."""
+    for location in cib.iterfind("./configuration/constraints/rsc_location"):
+        if location.get("id") == PREFIX + vm:
+            return _read(location, vm)
+    return None
+
+
+def _read(location: etree._Element, vm: str) -> Claim:
+    target, told = location.get("node", ""), {}
+    for expression in location.iter("expression"):
+        if expression.get("attribute") == "#uname":
+            target = expression.get("value", "")
+        elif expression.get("attribute") == _ATTRIBUTE:
+            told = dict(parse_qsl(expression.get("value", "")))
+
+    def number(name: str) -> int:
+        value = told.get(name, "")
+        return int(value) if value.isdecimal() else 0
+
+    return Claim(vm, told.get("source", ""), target, told.get("owner", ""), number("pid"), number("since"))

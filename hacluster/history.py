@@ -1,0 +1,92 @@
+"""What Pacemaker's executors did: a resource's recorded operations, read from the CIB's status section. Pure.
+
+Pacemaker keeps, per node and resource, the last operation (`ID_last_0`), the last failure (`ID_last_failure_0`) and
+the recurring monitors. `call-id` grows with every operation a node's executor runs, so an operation whose call-id was
+not there before a moment was run after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lxml import etree
+
+# Pacemaker's op-status values: the operation is still to come, and it was not run to its own end.
+_PENDING = -1
+_NOT_RUN = frozenset({2, 3, 4})  # timed out, not supported, error
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One recorded operation. `interval` is ms; `changed` is epoch seconds; `reason` is the agent's exit reason."""
+
+    node: str
+    name: str
+    code: int
+    status: int
+    call: int
+    interval: int = 0
+    changed: int = 0
+    reason: str = ""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is still running (record-pending)."""
+        return self.status == _PENDING
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than asked: a timeout, an error, or a code that is not success.
+
+        A probe's "not running" (7) and a monitor's "master" (8) are answers, not failures.
+        """
+        if self.pending:
+            return False
+        if self.status in _NOT_RUN:
+            return True
+        return self.code not in ((0, 7, 8) if self.name == "monitor" else (0,))
+
+
+History = Mapping[str, tuple[Operation, ...]]
+
+
+def operations(cib: etree._Element, resource: str) -> History:
+    """The recorded operations of a primitive, by node, oldest call first."""
+    found: dict[str, tuple[Operation, ...]] = {}
+    for state in cib.iterfind("./status/node_state"):
+        node = state.get("uname", "")
+        ops = [
+            _read(op, node)
+            for lrm in state.iterfind("./lrm/lrm_resources/lrm_resource")
+            if lrm.get("id") == resource
+            for op in lrm.iterfind("lrm_rsc_op")
+        ]
+        if ops:
+            found[node] = tuple(sorted(ops, key=lambda op: op.call))
+    return found
+
+
+def since(before: History, now: History) -> tuple[Operation, ...]:
+    """The operations that are recorded now and were not before (by node, call-id and name)."""
+    old = {(op.node, op.call, op.name, op.status) for ops in before.values() for op in ops}
+    return tuple(op for ops in now.values() for op in ops if (op.node, op.call, op.name, op.status) not in old)
+
+
+def _read(op: etree._Element, node: str) -> Operation:
+    def number(name: str, default: int) -> int:
+        try:
+            return int(op.get(name, default))
+        except ValueError:
+            return default
+
+    return Operation(
+        node=node,
+        name=op.get("operation", ""),
+        code=number("rc-code", 1),
+        status=number("op-status", 0),
+        call=number("call-id", -1),
+        interval=number("interval", 0),
+        changed=number("last-rc-change", 0),
+        reason=op.get("exit-reason", ""),
+    )

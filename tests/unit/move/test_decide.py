@@ -1,0 +1,152 @@
+"""move.decide: the same world gives the same answer, whoever asks and however often."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hacluster.claim import Claim
+from hacluster.history import Operation
+from hacluster.move import Arrived, Failed, Intent, Step, View, Wait, decide
+from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
+
+UUID = "6f1c2a52-0000-4000-8000-000000000001"
+INTENT = Intent(vm="web", uuid=UUID, source="n1", target="n2", before={"n1": (Operation("n1", "start", 0, 0, 10),)})
+CLAIM = Claim("web", "n1", "n2", "root@n1", 4711, 1_790_000_000)
+
+
+Facts = dict[str, HostFacts | Unknown]
+
+
+def host(node: str, presence: str = "ABSENT", mode: str | None = None, state: str = "running") -> HostFacts:
+    return HostFacts(
+        node=node,
+        boot_id=f"boot-{node}",
+        guard_version="1",
+        hook_ok=True,
+        libvirt_answers=True,
+        mem_total=8 << 30,
+        mem_available=4 << 30,
+        bridges=("br0",),
+        domains=(Domain("web", UUID, state),) if presence == "PRESENT" else (),
+        qemus=(),
+        locks=(HeldLock(UUID, mode),) if mode else (),
+        domain_files=(),
+        presence={UUID: presence},
+    )
+
+
+def at_source(mode: str = "EX") -> Facts:
+    return {"n1": host("n1", "PRESENT", mode), "n2": host("n2"), "n3": host("n3")}
+
+
+def at_target(mode: str = "EX", state: str = "running") -> Facts:
+    return {"n1": host("n1"), "n2": host("n2", "PRESENT", mode, state), "n3": host("n3")}
+
+
+def view(facts: Facts, *ops: Operation, claim: Claim | None = CLAIM) -> View:
+    history: dict[str, tuple[Operation, ...]] = dict(INTENT.before)
+    for op in ops:
+        history[op.node] = (*history.get(op.node, ()), op)
+    return View(claim=claim, history=history, facts=facts, online=frozenset({"n1", "n2", "n3"}))
+
+
+def ok(node: str, name: str, call: int) -> Operation:
+    return Operation(node, name, 0, 0, call)
+
+
+def bad(node: str, name: str, call: int, reason: str = "") -> Operation:
+    return Operation(node, name, 1, 0, call, reason=reason)
+
+
+MIGRATED = (ok("n1", "migrate_to", 11), ok("n2", "migrate_from", 3))
+STOPPED = ok("n1", "stop", 12)
+
+
+@pytest.mark.parametrize(
+    ("now", "step"),
+    [
+        pytest.param(view(at_source()), Wait("waiting for Pacemaker"), id="just claimed"),
+        pytest.param(view(at_source("PW")), Wait("migrating"), id="gate open"),
+        pytest.param(
+            view(at_target("CR", "paused"), ok("n1", "migrate_to", 11)), Wait("handing over"), id="arrived paused"
+        ),
+        pytest.param(view(at_target("CR"), *MIGRATED, STOPPED), Wait("handing over"), id="a seat is not yet a seal"),
+        pytest.param(
+            view(at_target("EX", "paused"), *MIGRATED, STOPPED), Wait("handing over"), id="sealed, not resumed"
+        ),
+        pytest.param(
+            view(at_target(), *MIGRATED), Wait("arrived; Pacemaker clears the source"), id="source not stopped"
+        ),
+        pytest.param(view(at_target(), *MIGRATED, STOPPED), Arrived(), id="one copy, sealed, source stopped"),
+    ],
+)
+def test_the_ordinary_way(now: View, step: Step) -> None:
+    assert decide(INTENT, now) == step
+
+
+def test_two_copies_are_never_an_arrival() -> None:
+    both: Facts = {**at_target(), "n1": host("n1", "PRESENT", "PW")}
+    assert isinstance(decide(INTENT, view(both, *MIGRATED, STOPPED)), Wait)
+
+
+def test_a_node_that_does_not_answer_is_not_a_node_without_a_copy() -> None:
+    dark: Facts = {**at_target(), "n3": Unknown("no answer within 10 s")}
+    assert isinstance(decide(INTENT, view(dark, *MIGRATED, STOPPED)), Wait)
+
+
+def test_a_presence_that_a_node_cannot_tell_is_unknown() -> None:
+    vague: Facts = {**at_target(), "n3": replace(host("n3"), presence={UUID: "UNKNOWN"})}
+    assert isinstance(decide(INTENT, view(vague, *MIGRATED, STOPPED)), Wait)
+
+
+def test_a_failed_migration_at_home_frees_claim_and_failure() -> None:
+    step = decide(INTENT, view(at_source(), bad("n1", "migrate_to", 11, "the bridge is missing")))
+    assert isinstance(step, Failed)
+    assert (step.problem.code, step.drop_claim, step.clean_up) == ("HA430", True, True)
+    assert "the bridge is missing" in step.problem.message
+
+
+def test_a_failed_migration_waits_until_the_source_is_sealed_again() -> None:
+    assert isinstance(decide(INTENT, view(at_source("PW"), bad("n1", "migrate_to", 11))), Wait)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        pytest.param(at_source() | {"n2": Unknown("no route")}, id="target silent"),
+        pytest.param(at_source() | {"n2": host("n2", "PRESENT", "CR", "paused")}, id="both have a copy"),
+    ],
+)
+def test_an_unproven_failure_is_never_cleaned_up(facts: Facts) -> None:
+    step = decide(INTENT, view(facts, bad("n1", "migrate_to", 11)))
+    assert isinstance(step, Failed)
+    assert (step.problem.code, step.clean_up) == ("HA433", False)
+
+
+def test_a_stop_and_start_is_a_failure_even_on_the_target() -> None:
+    ops = (ok("n1", "migrate_to", 11), bad("n2", "migrate_from", 3, "no lock"), STOPPED, ok("n2", "start", 5))
+    step = decide(INTENT, view(at_target(), *ops))
+    assert isinstance(step, Failed)
+    assert step.problem.code == "HA431"
+    assert "no lock" in step.problem.message
+
+
+def test_a_recovery_on_a_third_node_is_named() -> None:
+    third: Facts = {"n1": Unknown("off"), "n2": host("n2"), "n3": host("n3", "PRESENT", "EX")}
+    step = decide(INTENT, view(third, ok("n3", "start", 2)))
+    assert isinstance(step, Failed)
+    assert (step.problem.code, dict(step.problem.facts)["runs_on"]) == ("HA432", "n3")
+
+
+def test_a_removed_claim_is_told_and_nothing_is_cleared() -> None:
+    step = decide(INTENT, view(at_source(), claim=None))
+    assert isinstance(step, Failed)
+    assert (step.problem.code, step.drop_claim, step.clean_up) == ("HA434", False, False)
+
+
+def test_an_operation_from_before_the_claim_counts_for_nothing() -> None:
+    old = replace(INTENT, before={"n1": (bad("n1", "migrate_to", 9, "yesterday"),)})
+    now = View(CLAIM, {"n1": (bad("n1", "migrate_to", 9, "yesterday"),)}, at_source(), frozenset({"n1", "n2"}))
+    assert decide(old, now) == Wait("waiting for Pacemaker")

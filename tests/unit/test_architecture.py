@@ -1,0 +1,87 @@
+"""The arrows of import, and the size of modules: what DESIGN calls the shape of the house, held by a test."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted([*(ROOT / "hacluster").rglob("*.py"), *(ROOT / "resource_agents").rglob("*.py")])
+
+# Each part may import the parts named here (and itself), and nothing else of the project.
+ARROWS: dict[str, set[str] | None] = {
+    "problems": set(),
+    "assets": set(),
+    "guard": set(),
+    "resource_agents": {"guard"},
+    "model": set(),
+    "ports": set(),
+    "spec": {"model", "problems", "assets"},
+    "cib": {"model", "problems", "assets"},
+    "history": set(),
+    "claim": set(),
+    "oracle": {"cib", "problems"},
+    "observe": {"cib", "model", "ports", "problems", "claim", "history", "guard"},
+    "plan": {"cib", "model", "oracle", "ports", "problems", "observe"},
+    "apply": {"cib", "model", "oracle", "ports", "problems", "observe", "plan", "history"},
+    "move": {"ports", "problems", "claim", "history", "observe", "guard"},
+    "preflight": {"ports", "problems", "claim", "history", "observe", "move", "cib", "oracle", "guard"},
+    "moving": {"ports", "problems", "claim", "history", "observe", "move", "preflight", "cib", "oracle"},
+    "power": {"ports", "problems", "observe", "move", "history"},
+    "edge": {"ports", "problems", "model"},
+    "host": {"ports", "problems", "model", "guard", "assets"},
+    "lab": {"model", "spec", "host", "ports", "problems", "guard", "assets"},
+    "cli": None,
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+
+def part(module: str) -> str:
+    """The part a dotted module name belongs to: `hacluster.cib.merge` -> `cib`."""
+    names = module.split(".")
+    return "resource_agents" if names[0] == "resource_agents" else (names[1] if len(names) > 1 else "__init__")
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ("hacluster", "resource_agents")}
+
+
+@pytest.mark.parametrize("path", CODE, ids=name_of)
+def test_a_module_imports_only_along_the_arrows(path: Path) -> None:
+    here = part(name_of(path))
+    assert here in ARROWS, f"{here} is a new part of the house: give it its arrows here and in docs/concepts.md"
+    allowed = ARROWS[here]
+    if allowed is None:
+        return
+    wrong = {name for name in imports(path) if name != "hacluster" and part(name) not in allowed | {here, "__init__"}}
+    assert not wrong, f"{name_of(path)} may import {sorted(allowed)}, not {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("path", CODE, ids=name_of)
+def test_a_module_is_one_idea(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= 450, f"{lines} lines: a module is one idea, rarely over 400 lines"
+
+
+@pytest.mark.parametrize("path", CODE, ids=name_of)
+def test_a_module_opens_with_why_it_exists(path: Path) -> None:
+    text = path.read_text()
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), "a module opens with why it exists"
+
+
+def test_nothing_is_called_utils_or_manager() -> None:
+    named = {path.stem for path in CODE} | {path.parent.name for path in CODE}
+    assert not named & {"utils", "util", "manager", "helpers", "misc", "common"}
