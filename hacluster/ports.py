@@ -41,7 +41,10 @@ class Runner(Protocol):
     """Runs commands on nodes (here when the node is this machine, over ssh otherwise)."""
 
     def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 30.0) -> Completed:
-        """Run one command. `deadline` is seconds. Raises Unreachable. Not idempotent: it never retries."""
+        """Run one command. `deadline` is seconds. Not idempotent: it never retries.
+
+        Raises Unreachable, and Refused when the node must not be talked to (its host key, our login).
+        """
         ...
 
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
@@ -137,6 +140,14 @@ class Pacemaker(Protocol):
 
     def cib(self) -> bytes:
         """The whole live CIB, status included. Raises Unreachable, Refused when no cluster runs."""
+        ...
+
+    def monitor(self) -> bytes:
+        """Pacemaker's own reading of its status, stopped resources included: crm_mon's XML. Raises as `cib` does."""
+        ...
+
+    def verify(self, cib: bytes) -> tuple[str, ...]:
+        """What crm_verify finds wrong with a CIB, a sentence each; nothing when Pacemaker would take it."""
         ...
 
     def replace(self, cib: bytes) -> None:

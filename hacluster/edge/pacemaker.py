@@ -1,0 +1,210 @@
+"""The Pacemaker port over Pacemaker's own command line tools, run on one node of the cluster.
+
+XML and other content travels on stdin. Only reads are repeated, and only for the moments in which a daemon is not
+there yet (Pacemaker starting, an election); a change is sent once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import structlog
+import tenacity
+from lxml import etree
+
+from hacluster.edge import pcs
+from hacluster.ports import Completed, Runner, Unknown, Unreachable
+from hacluster.problems import Refused, kind
+
+log = structlog.get_logger(__name__)
+
+NO_CLUSTER = kind(
+    "HA612",
+    "No cluster runs on the node",
+    "hactl asks the cluster through one node: this machine if it is one, else the one given by --node or HACTL_NODE.",
+)
+TOOL_FAILED = kind(
+    "HA613",
+    "A Pacemaker tool failed",
+    "One of Pacemaker's command line tools ended with an error that hactl has no better word for.",
+)
+TOOLS_TOO_OLD = kind(
+    "HA614",
+    "The node's Pacemaker is older than the CIB",
+    "The scheduler of an older Pacemaker aborts on a CIB with a newer feature set, so it is not asked.",
+)
+
+# Pacemaker's exit codes (crm_exit_t).
+_DISCONNECTED = (102, 69)
+_EXISTS = 108
+_NO_SUCH = 105
+
+# crm_simulate writes the graph to a file only, and its result is asked for as XML on stdout: the graph follows it.
+_SIMULATE = """
+umask 077
+d=$(mktemp -d "${TMPDIR:-/tmp}/hactl-simulate.XXXXXXXX") || exit 1
+trap 'rm -rf "$d"' EXIT
+cd "$d" && cat >cib.xml || exit 1
+if [ "$1" = graph ]; then
+    crm_simulate --xml-file cib.xml --run --save-graph graph.xml --output-as=xml >/dev/null && cat graph.xml
+else
+    crm_simulate --xml-file cib.xml --run --output-as=xml
+fi
+"""
+
+
+class _NotYet(Exception):
+    """The cluster's daemons are not answering at this moment."""
+
+    def __init__(self, done: Completed) -> None:
+        self.done = done
+        super().__init__(_said(done))
+
+
+class PacemakerTools:
+    """The Pacemaker port. `node` must be a member of the cluster whose name `runner` understands."""
+
+    def __init__(self, runner: Runner, node: str) -> None:
+        self._runner = runner
+        self._node = node
+        self._feature_set: tuple[int, ...] | None = None
+
+    def local_node(self) -> str:
+        """The node these calls go through."""
+        return self._node
+
+    def cib(self) -> bytes:
+        """As Pacemaker.cib."""
+        return self._read(["cibadmin", "--query"])
+
+    def monitor(self) -> bytes:
+        """As Pacemaker.monitor."""
+        return self._read(["crm_mon", "--one-shot", "--inactive", "--show-detail", "--output-as=xml"])
+
+    def replace(self, cib: bytes) -> None:
+        """As Pacemaker.replace."""
+        pcs.push(self._runner, self._node, cib)
+
+    def verify(self, cib: bytes) -> tuple[str, ...]:
+        """As Pacemaker.verify."""
+        done = self._run(["crm_verify", "--xml-pipe", "--verbose"], stdin=cib)
+        if done.ok:
+            return ()
+        return tuple(line.strip() for line in _said(done).splitlines() if line.strip()) or ("crm_verify failed",)
+
+    def create_constraint(self, xml: bytes) -> bool:
+        """As Pacemaker.create_constraint."""
+        done = self._run(["cibadmin", "--create", "--scope", "constraints", "--xml-pipe"], stdin=xml)
+        if done.code == _EXISTS:
+            return False
+        self._must(done, "cibadmin --create")
+        return True
+
+    def delete_constraint(self, ident: str) -> None:
+        """As Pacemaker.delete_constraint."""
+        if not re.fullmatch(r"[\w.-]+", ident):
+            raise ValueError(f"not an XML id: {ident!r}")
+        done = self._run(["cibadmin", "--delete", "--xpath", f"/cib/configuration/constraints/*[@id='{ident}']"])
+        if done.code != _NO_SUCH:
+            self._must(done, "cibadmin --delete")
+
+    def set_target_role(self, resource: str, role: str | None) -> None:
+        """As Pacemaker.set_target_role."""
+        change = ["--delete-parameter", "target-role"]
+        if role is not None:
+            change = ["--set-parameter", "target-role", "--parameter-value", role]
+        self._must(self._run(["crm_resource", "--resource", resource, "--meta", *change]), "crm_resource --meta")
+
+    def cleanup(self, resource: str, node: str | None = None) -> None:
+        """As Pacemaker.cleanup."""
+        where = ["--node", node] if node else []
+        self._must(self._run(["crm_resource", "--cleanup", "--resource", resource, *where]), "crm_resource --cleanup")
+
+    def simulate(self, cib: bytes, *, graph: bool = False) -> bytes:
+        """As Pacemaker.simulate. Raises Refused when the CIB is newer than the node's tools."""
+        wanted = _version(etree.fromstring(cib).get("crm_feature_set", "0"))
+        if wanted > self._supported():
+            raise Refused(
+                TOOLS_TOO_OLD(
+                    f"the CIB has feature set {'.'.join(map(str, wanted))}, which {self._node}'s Pacemaker cannot read",
+                    where=self._node,
+                    remedy="name a newer node: hactl --node NODE",
+                    supported=".".join(map(str, self._supported())),
+                )
+            )
+        kind_of = "graph" if graph else "actions"
+        done = self._run(["sh", "-c", _SIMULATE, "hactl-simulate", kind_of], stdin=cib, deadline=120.0)
+        return self._must(done, "crm_simulate")
+
+    def idle(self) -> bool | Unknown:
+        """As Pacemaker.idle: the DC's controller is in S_IDLE."""
+        # The DC's name comes first: asking a node that is not the DC answers S_NOT_DC, which says nothing.
+        try:
+            dc = self._run(["crmadmin", "--dc_lookup", "--quiet", "--timeout=3s"], deadline=5.0)
+            name = dc.out.decode(errors="replace").strip()
+            if not dc.ok or not name:
+                return Unknown("the cluster has no DC at this moment")
+            state = self._run(["crmadmin", f"--status={name}", "--quiet", "--timeout=3s"], deadline=5.0)
+        except Unreachable as error:
+            return Unknown(str(error))
+        words = set(re.findall(r"S_[A-Z_]+", _said(state)))
+        if not state.ok or not words:
+            return Unknown(f"the DC {name} did not say its state")
+        return words == {"S_IDLE"}
+
+    def _supported(self) -> tuple[int, ...]:
+        if self._feature_set is None:
+            done = self._run(["pacemakerd", "--features"])
+            found = re.search(r"Supporting v(\d+(?:\.\d+)*)", _said(done))
+            self._feature_set = _version(found.group(1)) if found else ()
+        return self._feature_set
+
+    def _run(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 30.0) -> Completed:
+        return self._runner.run(self._node, argv, stdin=stdin, deadline=deadline)
+
+    def _read(self, argv: Sequence[str]) -> bytes:
+        """A query's output. Repeated for a second while the daemons do not answer."""
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_NotYet),
+            stop=tenacity.stop_after_attempt(3),
+            wait=tenacity.wait_fixed(0.4),
+            reraise=True,
+        )
+        try:
+            return attempts(self._query, argv)
+        except _NotYet as error:
+            raise Refused(
+                NO_CLUSTER(
+                    f"Pacemaker does not run on {self._node}, or does not answer there",
+                    where=self._node,
+                    remedy="hactl --node NODE with a node of the cluster, or: pcs cluster start --all",
+                    answer=_said(error.done) or f"exit code {error.done.code}",
+                )
+            ) from error
+
+    def _query(self, argv: Sequence[str]) -> bytes:
+        done = self._run(argv)
+        if done.code in _DISCONNECTED or done.code == 127:
+            raise _NotYet(done)
+        return self._must(done, argv[0])
+
+    def _must(self, done: Completed, what: str) -> bytes:
+        if done.ok:
+            return done.out
+        raise Refused(
+            TOOL_FAILED(
+                f"{what} failed: {_said(done) or 'no message'}",
+                where=self._node,
+                remedy="hactl status",
+                exit_code=done.code,
+            )
+        )
+
+
+def _said(done: Completed) -> str:
+    return (done.err + done.out).decode(errors="replace").strip()
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
