@@ -17,7 +17,7 @@ from hacluster.history import History, Operation
 from hacluster.ports import HeldLock, HostFacts, Unknown
 from hacluster.problems import Problem, kind
 
-SEALED, GATE, SEAT = "EX", "PW", "CR"
+SEALED, GATE = "EX", "PW"
 
 MIGRATION_FAILED = kind(
     "HA430",
@@ -142,6 +142,12 @@ def lock_on(facts: Mapping[str, HostFacts | Unknown], node: str, uuid: str) -> H
     return None
 
 
+def mode_on(facts: Mapping[str, HostFacts | Unknown], node: str, uuid: str) -> str:
+    """The mode of the run-lock a node says it holds for a VM, or the word none."""
+    lock = lock_on(facts, node, uuid)
+    return "none" if lock is None else lock.mode
+
+
 def state_on(facts: Mapping[str, HostFacts | Unknown], node: str, uuid: str) -> str | None:
     """libvirt's word for a VM's state on a node (running, paused …); None when it has none or did not answer."""
     told = facts.get(node)
@@ -152,8 +158,7 @@ def state_on(facts: Mapping[str, HostFacts | Unknown], node: str, uuid: str) -> 
 
 def sealed_at(facts: Mapping[str, HostFacts | Unknown], node: str, uuid: str) -> bool:
     """Whether a node says it holds the VM's run-lock exclusively."""
-    lock = lock_on(facts, node, uuid)
-    return lock is not None and lock.mode == SEALED
+    return mode_on(facts, node, uuid) == SEALED
 
 
 def _after_failed_migration(
@@ -243,5 +248,4 @@ def _ended(new: tuple[Operation, ...], intent: Intent) -> bool:
 
 
 def _moving(view: View, intent: Intent) -> bool:
-    lock = lock_on(view.facts, intent.source, intent.uuid)
-    return lock is not None and lock.mode == GATE
+    return mode_on(view.facts, intent.source, intent.uuid) == GATE

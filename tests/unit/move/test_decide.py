@@ -9,40 +9,11 @@ import pytest
 from hacluster.claim import Claim
 from hacluster.history import Operation
 from hacluster.move import Arrived, Failed, Intent, Step, View, Wait, decide
-from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
+from hacluster.ports import Unknown
+from tests.unit.move.worlds import UUID, Facts, at_source, at_target, host
 
-UUID = "6f1c2a52-0000-4000-8000-000000000001"
 INTENT = Intent(vm="web", uuid=UUID, source="n1", target="n2", before={"n1": (Operation("n1", "start", 0, 0, 10),)})
 CLAIM = Claim("web", "n1", "n2", "root@n1", 4711, 1_790_000_000)
-
-
-Facts = dict[str, HostFacts | Unknown]
-
-
-def host(node: str, presence: str = "ABSENT", mode: str | None = None, state: str = "running") -> HostFacts:
-    return HostFacts(
-        node=node,
-        boot_id=f"boot-{node}",
-        guard_version="1",
-        hook_ok=True,
-        libvirt_answers=True,
-        mem_total=8 << 30,
-        mem_available=4 << 30,
-        bridges=("br0",),
-        domains=(Domain("web", UUID, state),) if presence == "PRESENT" else (),
-        qemus=(),
-        locks=(HeldLock(UUID, mode),) if mode else (),
-        domain_files=(),
-        presence={UUID: presence},
-    )
-
-
-def at_source(mode: str = "EX") -> Facts:
-    return {"n1": host("n1", "PRESENT", mode), "n2": host("n2"), "n3": host("n3")}
-
-
-def at_target(mode: str = "EX", state: str = "running") -> Facts:
-    return {"n1": host("n1"), "n2": host("n2", "PRESENT", mode, state), "n3": host("n3")}
 
 
 def view(facts: Facts, *ops: Operation, claim: Claim | None = CLAIM) -> View:
