@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-Empty: Mapping[str, str] = MappingProxyType({})
+
+def _nothing() -> Mapping[str, str]:
+    """A mapping without entries that nobody can write to (a plain default would have to be hashable)."""
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class FenceDevice:
     name: str
     agent: str
     targets: tuple[str, ...]
-    parameters: Mapping[str, str] = Empty
+    parameters: Mapping[str, str] = field(default_factory=_nothing)
     secrets: Mapping[str, SecretRef] = field(default_factory=lambda: MappingProxyType({}))
     delay: int | None = None
 
@@ -179,7 +182,7 @@ class Cluster:
     storages: tuple[Storage, ...] = ()
     networks: tuple[Network, ...] = ()
     vms: tuple[Vm, ...] = ()
-    properties: Mapping[str, str] = Empty
+    properties: Mapping[str, str] = field(default_factory=_nothing)
     stickiness: int = 1000
     lock_manager: Literal["dlm", "external"] = "dlm"
     migration_transport: Literal["ssh", "tcp", "tls"] = "ssh"
