@@ -1,0 +1,207 @@
+"""CIB templates: the nouns (dlm, a file system, a VM …) as XML fragments with typed holes in attribute values.
+
+A hole reads `${name:type}`. `${name:type?}` is optional: without a value the nvpair that contains it is left out, and so is
+a set that is empty then. There are no loops and no conditions, and a value can never become markup, because the fragment is
+parsed before it is filled. What stands in which relation to what is compile's business, in Python.
+
+An operator's own NAME.xml (in /etc/hacluster/templates.d, by default) is read instead of the one shipped; it keeps the root
+element and its id, since constraints name them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+from lxml import etree
+
+from hacluster.cib import names
+from hacluster.problems import Problem, Refused, kind
+
+OVERRIDES = Path("/etc/hacluster/templates.d")
+
+UNREADABLE = kind(
+    "HA210",
+    "A CIB template cannot be read",
+    "A template is one well-formed XML fragment. Without it the noun it stands for cannot be compiled.",
+)
+UNKNOWN_HOLE = kind(
+    "HA211",
+    "A CIB template asks for something that its noun does not have",
+    "A hole names a value that compile gives to this template, with one of the known types; a name that nobody fills "
+    "would end up as literal text in the cluster's configuration.",
+)
+BAD_VALUE = kind(
+    "HA212",
+    "A value does not fit its place in a CIB template",
+    "Holes are typed so that a wrong value is found here, by name, and not by the agent in the first outage.",
+)
+OTHER_ROOT = kind(
+    "HA213",
+    "An operator's template changes what its noun is",
+    "Orders and colocations name the root element of a template by its id. A template of another element or id would "
+    "leave them pointing at nothing.",
+)
+UNKNOWN_TEMPLATE = kind("HA214", "There is no such CIB template", "Templates are known by the name of their file.")
+
+_HOLE = re.compile(r"\$\{([^}]*)\}")
+_SPEC = re.compile(r"([a-z][a-z0-9_]*):([a-z]+)(\??)")
+
+Value = str | int | None
+
+
+def _pattern(expression: str) -> Callable[[str], bool]:
+    compiled = re.compile(expression)
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+# Printable text without control characters: what an XML attribute keeps unchanged.
+TYPES: Mapping[str, Callable[[str], bool]] = {
+    "id": names.is_id,
+    "name": _pattern(r"[A-Za-z0-9][A-Za-z0-9._+-]*"),
+    "path": lambda text: text.startswith("/") and text.isprintable() and ".." not in text.split("/"),
+    "options": _pattern(r"[^\s,]+(,[^\s,]+)*"),
+    "text": lambda text: text.isprintable() and text != "",
+    "integer": _pattern(r"-?[0-9]+"),
+    "seconds": _pattern(r"[0-9]+"),
+    "score": _pattern(r"-?([0-9]+|INFINITY)"),
+    "hex": _pattern(r"[0-9a-f]+"),
+    "uuid": _pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template: its name, the file it came from, and its text."""
+
+    name: str
+    source: Path
+    text: bytes
+
+    @property
+    def purpose(self) -> str:
+        """The first sentence of the comment on top: what the template is for."""
+        comment = re.search(rb"<!--(.*?)-->", self.text, re.DOTALL)
+        words = " ".join(comment.group(1).decode(errors="replace").split()) if comment else ""
+        return re.split(r"(?<=[.:])\s", words, maxsplit=1)[0]
+
+
+def shipped_directory() -> Path:
+    """Where the project's own templates lie: beside the package in a checkout, inside it when installed from a wheel."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "data" / "cib_templates"
+    return installed if installed.is_dir() else package.parent / "cib_templates"
+
+
+class Library:
+    """The templates of a list of directories; of two with one name, the one in the earlier directory counts.
+
+    Reads files and nothing else. Raises Refused: HA210 for a file that is not readable as XML, HA214 for an unknown name.
+    """
+
+    def __init__(self, directories: Sequence[Path] | None = None) -> None:
+        self.directories = tuple(directories) if directories is not None else (OVERRIDES, shipped_directory())
+        self._parsed: dict[str, tuple[Template, etree._Element]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        return tuple(sorted({path.stem for directory in self.directories for path in directory.glob("*.xml")}))
+
+    def get(self, name: str) -> Template:
+        """The template of that name."""
+        return self._load(name)[0]
+
+    def render(self, name: str, root_id: str, /, **values: Value) -> etree._Element:
+        """The template as an element, each hole filled from `values`; its root element must have the id `root_id`.
+
+        None leaves an optional hole's nvpair out. Values that the template does not use are ignored: an operator may
+        write a constant in their place. Raises Refused with all findings (HA211, HA212, HA213) at once.
+        """
+        template, parsed = self._load(name)
+        root = deepcopy(parsed)
+        problems = []
+        for element in list(root.iter(etree.Element)):
+            drop = False
+            for attribute, raw in element.items():
+                filled, found, absent = _fill(raw, values, f"{template.source}: {element.tag}/@{attribute}")
+                problems += found
+                drop = drop or absent
+                element.set(attribute, filled)
+            if drop and element is not root:
+                element.getparent().remove(element)
+        if problems:
+            raise Refused(problems)
+        for nvset in root.xpath("//instance_attributes[not(*)] | //meta_attributes[not(*)]"):
+            if nvset is not root:
+                nvset.getparent().remove(nvset)
+        if root.get("id") not in (root_id, None):
+            raise Refused(
+                OTHER_ROOT(
+                    f"the template {name} makes a {root.tag} with the id {root.get('id')}, not {root_id}",
+                    where=str(template.source),
+                    remedy=f"compare it with `hactl template show {name} --shipped`",
+                )
+            )
+        return root
+
+    def _load(self, name: str) -> tuple[Template, etree._Element]:
+        if name not in self._parsed:
+            path = next((p for d in self.directories if (p := d / f"{name}.xml").is_file()), None)
+            if path is None:
+                raise Refused(
+                    UNKNOWN_TEMPLATE(
+                        f"no template is called {name}",
+                        where=name,
+                        remedy="hactl template list",
+                        looked_in=", ".join(map(str, self.directories)),
+                    )
+                )
+            try:
+                template = Template(name, path, path.read_bytes())
+                root = etree.fromstring(template.text, _parser())
+            except (OSError, etree.XMLSyntaxError) as error:
+                raise Refused(UNREADABLE(str(error), where=str(path), remedy=f"xmllint --noout {path}")) from error
+            self._parsed[name] = (template, root)
+        return self._parsed[name]
+
+
+def _parser() -> etree.XMLParser:
+    """Blank text goes, so that the output can be indented; nothing is fetched and no entity is expanded."""
+    return etree.XMLParser(remove_blank_text=True, remove_comments=True, resolve_entities=False, no_network=True)
+
+
+def _fill(raw: str, values: Mapping[str, Value], where: str) -> tuple[str, list[Problem], bool]:
+    """An attribute value with its holes filled, what is wrong with it, and whether an optional value is absent."""
+    problems: list[Problem] = []
+    absent = False
+
+    def one(match: re.Match[str]) -> str:
+        nonlocal absent
+        hole = _SPEC.fullmatch(match.group(1))
+        if hole is None or hole.group(2) not in TYPES or hole.group(1) not in values:
+            problems.append(
+                UNKNOWN_HOLE(
+                    f"{match.group(0)} cannot be filled",
+                    where=where,
+                    remedy="use one of these values with one of these types",
+                    values=", ".join(sorted(values)),
+                    types=", ".join(sorted(TYPES)),
+                )
+            )
+            return ""
+        name, type_, optional = hole.groups()
+        value = values[name]
+        if value is None:
+            if optional:
+                absent = True
+            else:
+                problems.append(BAD_VALUE(f"{name} is needed here and there is none", where=where))
+            return ""
+        if not TYPES[type_](str(value)):
+            problems.append(BAD_VALUE(f"{name} is {str(value)!r}, which is not a {type_}", where=where))
+        return f"{value}s" if type_ == "seconds" else str(value)
+
+    return _HOLE.sub(one, raw), problems, absent
