@@ -90,3 +90,44 @@ def _read(op: etree._Element, node: str) -> Operation:
         changed=number("last-rc-change", 0),
         reason=op.get("exit-reason", ""),
     )
+
+
+def moved(cib: etree._Element, resource: str, source: str, target: str) -> bytes:
+    """A copy of a CIB in which a resource is recorded on another node: what the scheduler will see after a move."""
+    copy: etree._Element = etree.fromstring(etree.tostring(cib))
+    for state in copy.iterfind("./status/node_state"):
+        if state.get("uname") not in (source, target):
+            continue
+        for recorded in state.iterfind("./lrm/lrm_resources/lrm_resource"):
+            if recorded.get("id") == resource:
+                _pretend(recorded, resource, state.get("uname") == target, _started(cib, resource, source))
+    text: bytes = etree.tostring(copy)
+    return text
+
+
+def _started(cib: etree._Element, resource: str, node: str) -> etree._Element | None:
+    """The record that made a resource active on a node; its digests tell the scheduler that nothing changed."""
+    records = [
+        op
+        for op in cib.iterfind(f"./status/node_state[@uname='{node}']/lrm/lrm_resources/lrm_resource/lrm_rsc_op")
+        if op.getparent().get("id") == resource and op.get("interval", "0") == "0" and op.get("rc-code") == "0"
+    ]
+    return max(records, key=lambda op: int(op.get("call-id", "-1")), default=None)
+
+
+def _pretend(recorded: etree._Element, resource: str, here: bool, start: etree._Element | None) -> None:
+    for op in list(recorded):
+        recorded.remove(op)
+    record = etree.SubElement(recorded, "lrm_rsc_op", {} if start is None else dict(start.attrib))
+    name, code = ("start", "0") if here else ("stop", "0")
+    record.set("id", f"{resource}_last_0")
+    record.set("operation_key", f"{resource}_{name}_0")
+    record.set("operation", name)
+    record.set("rc-code", code)
+    record.set("op-status", "0")
+    record.set("interval", "0")
+    transition = (
+        start.get("transition-key") if start is not None else None
+    ) or "0:0:0:00000000-0000-0000-0000-000000000000"
+    record.set("transition-key", transition)
+    record.set("transition-magic", f"0:{code};{transition}")

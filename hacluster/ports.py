@@ -199,3 +199,27 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None:
         """Wait."""
         ...
+
+
+class World(Protocol):
+    """The ports together, as a use case gets them."""
+
+    @property
+    def pacemaker(self) -> Pacemaker:
+        """The cluster."""
+        ...
+
+    @property
+    def hosts(self) -> Hosts:
+        """The nodes."""
+        ...
+
+    @property
+    def runner(self) -> Runner:
+        """Commands on nodes."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        ...
