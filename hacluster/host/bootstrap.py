@@ -23,8 +23,8 @@ FAILED = kind(
 TOO_OLD = kind(
     "HA611",
     "A node's software is too old or missing",
-    "Live moves need Pacemaker 2.1.5 or newer: before it, an interrupted migration whose target changed could leave two "
-    "active copies. The guard needs Python 3.9 or newer and libvirt with hook directories (6.5 or newer).",
+    "Live moves need Pacemaker 2.1.5 or newer: before it, an interrupted migration whose target changed could leave "
+    "two active copies. The guard's hook needs libvirt with hook directories (6.5 or newer).",
 )
 
 GUARD_CONF = "/etc/hacluster/guard.conf"
@@ -32,7 +32,7 @@ _HOOKS = "/etc/libvirt/hooks/"
 _CODE = "/usr/lib/hacluster"
 # libvirt's daemon is called libvirtd where it is monolithic and virtqemud where it is modular.
 _RELOAD = "systemctl try-reload-or-restart libvirtd.service virtqemud.service"
-_VERSIONS = "pacemakerd --version | head -n 1; virsh --version; /usr/bin/python3 --version"
+_VERSIONS = "pacemakerd --version | head -n 1; virsh --version"
 
 
 @dataclass(frozen=True, slots=True)
