@@ -120,6 +120,10 @@ class Hosts(Protocol):
         """As Runner.put."""
         ...
 
+    def read(self, node: str, paths: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, bytes] | Unknown:
+        """The content of those of the files that are there, by path."""
+        ...
+
     def remove(self, node: str, paths: Sequence[str]) -> None:
         """Delete files; those that are gone already are no error. Raises Unreachable."""
         ...

@@ -47,13 +47,13 @@ class ManagedVm:
         return self.meta.get("allow-migrate", "false").lower() in ("true", "yes", "on", "1")
 
 
-def vms(cib: etree._Element) -> tuple[ManagedVm, ...]:
-    """Every guarded VM of a CIB, in the CIB's order."""
+def vms(cib: etree._Element, agent: tuple[str, str, str] = AGENT) -> tuple[ManagedVm, ...]:
+    """Every VM of a CIB under an agent (class, provider, type; the guarded one by default), in the CIB's order."""
     templates = {t.get("id", ""): t for t in cib.iterfind("./configuration/resources/template")}
     return tuple(
         _read(primitive, templates.get(primitive.get("template", "")))
         for primitive in cib.iterfind("./configuration/resources//primitive")
-        if _agent(primitive, templates) == AGENT
+        if _agent(primitive, templates) == agent
     )
 
 
