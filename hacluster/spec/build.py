@@ -1,0 +1,117 @@
+"""From the tables as read and checked to the model. Nothing is found wrong here: that has happened before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from hacluster import model
+from hacluster.spec import check_fencing, check_nodes, check_storage, domain, domainfile
+from hacluster.spec.check_vms import network_of, storage_of
+from hacluster.spec.fields import Table
+from hacluster.spec.guest import Guest
+
+
+def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path) -> model.Cluster:
+    """The whole model. `base` is the spec's directory, to which its relative paths belong."""
+    head = draft["cluster"]
+    numbers = check_nodes.ids(draft["nodes"])
+    return model.Cluster(
+        name=head["name"],
+        nodes=tuple(
+            model.Node(name, numbers[name], n["addresses"], n["migration_host"], n["ssh_host"], n["fencing"])
+            for name, n in draft["nodes"].items()
+        ),
+        fence_devices=tuple(_device(name, d, draft["nodes"], base) for name, d in draft["fence_devices"].items()),
+        storages=tuple(_storage(name, s, head, len(numbers)) for name, s in draft["storage"].items()),
+        networks=tuple(model.Network(name, n["bridge"]) for name, n in draft["networks"].items()),
+        vms=tuple(_vm(guests[name], v, draft) for name, v in draft["vms"].items()),
+        properties=MappingProxyType(dict((head["properties"] or {}).get("rest", {}))),
+        stickiness=head["stickiness"],
+        lock_manager=head["lock_manager"],
+        migration_transport=head["migration_transport"],
+        qdevice=head["qdevice"],
+    )
+
+
+def storages_of(guest: Guest, vm: Table, storages: dict[str, Table]) -> tuple[str, ...]:
+    """All storages that a VM stands on, sorted."""
+    disks = {name for disk in guest.disks if (name := storage_of(disk, storages)) is not None}
+    return tuple(sorted(disks | set(vm["storage"] or ())))
+
+
+def _device(name: str, device: Table, nodes: dict[str, Table], base: Path) -> model.FenceDevice:
+    secrets = {}
+    for key, value in device["rest"].items():
+        match = check_fencing.REFERENCE.fullmatch(value) if check_fencing.is_secret(key) else None
+        if match is not None:
+            argument = str(base / match[2]) if match[1] == "file" else match[2]
+            secrets[key] = model.SecretRef(cast(Any, match[1]), argument)
+    return model.FenceDevice(
+        name=name,
+        agent=device["agent"].removeprefix("stonith:"),
+        targets=check_fencing.targets(name, device, nodes),
+        parameters=MappingProxyType({k: v for k, v in device["rest"].items() if k not in secrets}),
+        secrets=MappingProxyType(secrets),
+        delay=device["delay"],
+    )
+
+
+def _storage(name: str, storage: Table, head: Table, nodes: int) -> model.Storage:
+    if storage["type"] == "block":
+        return model.Block(name, storage["directory"])
+    if storage["type"] == "directory":
+        return model.Directory(name, storage["source"], storage["mount"], storage["options"])
+    return model.Gfs2(
+        name=name,
+        device=storage["device"],
+        volume_group=storage["volume_group"],
+        logical_volume=storage["logical_volume"],
+        mount=storage["mount"],
+        lock_table=check_storage.lock_table(head, name, storage),
+        volume_manager=storage["volume_manager"],
+        journals=storage["journals"] or nodes,
+        journal_size=storage["journal_size"],
+        options=storage["options"],
+    )
+
+
+def _vm(guest: Guest, vm: Table, draft: dict[str, Any]) -> model.Vm:
+    storages: dict[str, Table] = draft["storage"]
+    disks = []
+    for disk in guest.disks:
+        name = cast(str, storage_of(disk, storages))
+        device = "block" if storages[name]["type"] == "block" else "file"
+        if disk.writable:
+            disks.append(model.Disk(disk.path, cast(Any, disk.format), name, cast(Any, disk.bus), cast(Any, device)))
+    networks = [cast(str, network_of(nic, draft["networks"], [])) for nic in guest.nics]
+    if guest.domain is None:
+        bridges = tuple(draft["networks"][name]["bridge"] for name in networks)
+        xml = domain.build(guest, vm, tuple(disk.device for disk in disks), bridges)
+    else:
+        xml = domainfile.canonical(guest)
+    placement, migration = vm["placement"] or {}, vm["migration"] or {}
+    return model.Vm(
+        name=guest.name,
+        uuid=cast(str, guest.uuid),
+        domain_xml=xml,
+        memory=cast(int, guest.memory),
+        vcpus=cast(int, guest.vcpus),
+        disks=tuple(disks),
+        nics=tuple(model.Nic(n, cast(str, c.mac), c.model) for n, c in zip(networks, guest.nics, strict=True)),
+        storages=storages_of(guest, vm, storages),
+        placement=model.Placement(
+            MappingProxyType(dict((placement.get("prefer") or {}).get("rest", {}))), tuple(placement.get("avoid") or ())
+        ),
+        priority=vm["priority"],
+        stop_budget=vm["stop_budget"],
+        migration=_migration(migration),
+        agent=vm["agent"],
+    )
+
+
+def _migration(given: Mapping[str, Any]) -> model.Migration:
+    keys = ("mode", "auto_converge", "bandwidth", "downtime", "timeout")
+    return model.Migration(**{key: given[key] for key in keys if key in given})

@@ -1,0 +1,214 @@
+"""Every kind of Problem that a spec can have (HA1xx), so that the catalogue of what `hactl check` sees is one page.
+
+Nothing is decided here; the modules beside it find these problems and word them.
+"""
+
+from __future__ import annotations
+
+from hacluster.problems import kind
+
+# The file itself
+UNREADABLE = kind(
+    "HA101",
+    "The spec cannot be read",
+    "The file is missing, is no regular file, may not be read, or is larger than any spec (8 MiB).",
+)
+NOT_UTF8 = kind("HA102", "The spec is not UTF-8", "TOML files are UTF-8; another encoding would garble names.")
+SYNTAX = kind(
+    "HA103", "The spec is not TOML", "The file breaks TOML's grammar; nothing behind that place could be understood."
+)
+TWICE_IN_FILE = kind(
+    "HA104",
+    "The same table or key stands twice",
+    "TOML allows each table and key once. hactl reads the first and leaves the second out, to find what else is wrong.",
+)
+
+# Its shape
+UNKNOWN_KEY = kind(
+    "HA110",
+    "Unknown key",
+    "A key that nobody reads is usually a misspelt one, and its setting would silently be missing in the cluster.",
+)
+MISSING_KEY = kind("HA111", "A required key is missing", "Without it hactl would have to guess.")
+WRONG_TYPE = kind("HA112", "A value has the wrong type", "The key needs another type of TOML value.")
+BAD_VALUE = kind("HA113", "A value is not allowed", "The value has the right type but cannot mean anything here.")
+BAD_NAME = kind(
+    "HA115",
+    "A name that Pacemaker, libvirt or DNS would not take",
+    "Names become ids in the CIB (XML NCNames), libvirt domain names and file names; node names are host names.",
+)
+RESERVED_NAME = kind(
+    "HA116",
+    "A name that hactl or Pacemaker uses itself",
+    "hactl derives ids from names; a resource that has one of them would replace or shadow the derived one.",
+)
+NAME_TWICE = kind(
+    "HA117",
+    "One name for two things",
+    "VMs, storages and fence devices are ids in one CIB, where an id exists once; a VM named like a node confuses "
+    "every tool that shows where something runs.",
+)
+
+# Nodes
+NODE_TWICE = kind(
+    "HA120",
+    "A node stands twice",
+    "Two entries with one id, or names that differ in upper and lower case only, are one node to Corosync or Pacemaker.",
+)
+ADDRESS_TWICE = kind(
+    "HA121",
+    "One address on two nodes",
+    "Corosync finds its peers by address: an address belongs to one link of one node.",
+)
+LINKS_DIFFER = kind(
+    "HA122",
+    "Nodes have different numbers of links",
+    "Each Corosync link joins all nodes, so every node has one address for each link.",
+)
+NODE_COUNT = kind(
+    "HA123",
+    "Too few or too many nodes",
+    "A single host has no other to recover a VM on, and Corosync carries at most 32.",
+)
+NO_QDEVICE = kind(
+    "HA124",
+    "Two nodes without a quorum device",
+    "With two votes nobody has a majority once one is lost. Corosync's two_node mode goes on with one vote: whoever "
+    "fences first survives, and wait_for_all keeps a node that boots alone from starting anything until it has seen "
+    "the other. A third vote (qdevice) removes that race.",
+    acceptable=True,
+)
+QDEVICE_INSIDE = kind(
+    "HA125",
+    "The quorum device is a node of the cluster",
+    "Its vote is there to break a tie between the nodes, and it would die with one of them.",
+)
+
+# References
+UNKNOWN_NODE = kind("HA130", "Unknown node", "The spec has no node of that name.")
+UNKNOWN_DEVICE = kind("HA131", "Unknown fence device", "The spec has no fence device of that name.")
+UNKNOWN_STORAGE = kind("HA132", "Unknown storage", "The spec has no storage of that name, or none that holds the path.")
+UNKNOWN_NETWORK = kind(
+    "HA133",
+    "A VM on an unknown network or bridge",
+    "Only a bridge that the spec names is checked on every node; a VM on another fails at its first move.",
+)
+
+# Fencing
+NO_FENCING = kind(
+    "HA140",
+    "No fencing",
+    "Without fencing a node in unknown state may still be running a VM, so nothing may ever be recovered: with it "
+    "switched off, Pacemaker would guess, and the VM could run twice.",
+)
+NODE_UNFENCED = kind(
+    "HA141",
+    "A node that nobody can fence",
+    "When it fails, its VMs cannot be recovered and shared storage stops for all.",
+)
+FAKE_FENCING = kind(
+    "HA142",
+    "An agent that does not fence",
+    "Fencing has to work when the target is broken: hung, cut off, out of memory. An agent that asks the target "
+    "itself, a human, or nobody reports success or failure without knowing.",
+)
+IDLE_DEVICE = kind(
+    "HA143",
+    "A fence device that fences nobody",
+    "No node's levels name it and it has no targets, so Pacemaker would never use it.",
+    severity="warning",
+)
+OPEN_SECRET = kind(
+    "HA144",
+    "A secret in the open",
+    "The spec is kept in version control and shown in plans; a password there is known to everybody. "
+    "The spec says where it lies: file:, env: or cmd:.",
+)
+NOT_A_TARGET = kind(
+    "HA145",
+    "A fence device and a node disagree",
+    "A device with `targets` fences these nodes only, and a node with levels is fenced by its levels only.",
+)
+UNSAFE_PROPERTY = kind(
+    "HA146",
+    "A cluster property that lets a VM run twice",
+    "With this value Pacemaker starts VMs although it cannot know that they run nowhere else.",
+)
+UNKNOWN_PROPERTY = kind(
+    "HA147",
+    "A cluster property that Pacemaker does not know",
+    "Pacemaker ignores unknown properties silently.",
+    severity="warning",
+)
+STORAGE_FENCING = kind(
+    "HA148",
+    "A fencing level that cuts off storage only",
+    "fence_scsi and fence_mpath take the disks away; the guests of that node go on running, with their network and "
+    "their memory. That is no proof that a VM is dead.",
+    severity="warning",
+)
+
+# Storage
+LOCK_TABLE = kind(
+    "HA150",
+    "A lock table that does not fit",
+    "GFS2 mounts only when the cluster's part of the lock table is this cluster's name; the file system's part has at "
+    "most 30 characters.",
+)
+JOURNALS = kind(
+    "HA151", "Fewer journals than nodes", "Each node that mounts a GFS2 file system needs a journal of its own."
+)
+MOUNT_NESTED = kind(
+    "HA152",
+    "One storage inside another",
+    "Which of them holds a file would depend on the order of mounting, and stopping one would take the other along.",
+)
+STORAGE_TWICE = kind(
+    "HA153",
+    "One device or lock table for two storages",
+    "Two file systems on one device destroy each other; two with one lock table use each other's locks.",
+)
+
+# VMs
+UUID_TWICE = kind(
+    "HA160", "Two VMs with one uuid", "The uuid is a VM's identity: the guard would take the one for the other."
+)
+MAC_TWICE = kind("HA161", "Two network cards with one MAC", "Both guests would lose packets at random.")
+DISK_TWICE = kind(
+    "HA162", "Two VMs with one disk", "Two guests that write to one image destroy it, however well each runs only once."
+)
+DISK_OUTSIDE = kind(
+    "HA163",
+    "A disk outside its storage",
+    "A disk that does not lie on a storage of the spec is not there on the other nodes, and nothing orders the VM after it.",
+)
+ONE_WAY = kind(
+    "HA164",
+    "A VM described twice or not at all",
+    "A VM's hardware comes either from domain_xml or from memory, vcpus, disks and nics.",
+)
+BAD_DOMAIN = kind(
+    "HA165",
+    "Domain XML that cannot be read",
+    "The file must be one libvirt domain in well-formed UTF-8 XML below 1 MiB, without DOCTYPE and entities.",
+)
+DOMAIN_DIFFERS = kind(
+    "HA166",
+    "Domain XML and spec disagree",
+    "The domain's name is the resource's id and its uuid the guard's key: both files must say the same.",
+)
+DOMAIN_UNFIT = kind(
+    "HA167",
+    "A domain that cannot be highly available as it stands",
+    "Something in the domain XML exists on one host only, or switches off a lock that keeps disks from being written twice.",
+)
+HOST_DEVICE = kind(
+    "HA168",
+    "A host device in a VM that should move live",
+    "A device passed through from the host cannot move; the VM can be moved cold at best.",
+    severity="warning",
+)
+PLACEMENT = kind(
+    "HA169", "Placement contradicts itself", "No node is left for the VM, or one is both liked and avoided."
+)
+HARDWARE = kind("HA170", "Hardware that QEMU cannot build", "QEMU would refuse to start the VM.")

@@ -1,0 +1,220 @@
+"""The one table of everything that may stand in cluster.toml: name, type, default and meaning of every key.
+
+The reader, the hints for misspelt keys and the JSON Schema come from it, so a key is added here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from hacluster.spec import names
+from hacluster.spec.fields import (
+    REQUIRED,
+    Choice,
+    Field,
+    Flag,
+    Instead,
+    ListOf,
+    Named,
+    OneOrMore,
+    Plain,
+    Section,
+    Variant,
+    Whole,
+)
+from hacluster.spec.values import (
+    AGENT,
+    AGENT_PATH,
+    BRIDGE,
+    CLUSTER_NAME,
+    HOST,
+    LINE,
+    LVM_NAME,
+    MAC,
+    MACHINE,
+    MOUNT_OPTION,
+    NAME,
+    PATH,
+    UUID,
+    WORD,
+    duration,
+    milliseconds,
+    size,
+)
+
+SCORE = 1_000_000  # Pacemaker's INFINITY
+DEFAULT_MACHINE = "pc-q35-7.2"
+KVM_CPU = "Nehalem"
+QEMU_CPU = "qemu64"
+
+CLUSTER = Section(
+    (
+        Field("name", CLUSTER_NAME, "The cluster's name; GFS2 keeps it in every lock table.", REQUIRED),
+        Field(
+            "lock_manager",
+            Choice(("dlm", "external")),
+            "What keeps the run-locks: the kernel's DLM, or something that already runs on the nodes.",
+            "dlm",
+        ),
+        Field(
+            "migration_transport",
+            Choice(("ssh", "tcp", "tls")),
+            "How one node's libvirt reaches another's for a live migration.",
+            "ssh",
+        ),
+        Field("stickiness", Whole(0, SCORE), "What it takes to move a VM back: its score for the node it is on.", 1000),
+        Field("qdevice", HOST, "The host of the quorum device (a third vote); recorded here, set up with pcs."),
+        Field(
+            "properties",
+            Section((), Plain("true", "false"), "A Pacemaker cluster property."),
+            "Pacemaker cluster properties, beside those that hactl sets.",
+        ),
+    )
+)
+
+NODE = Section(
+    (
+        Field("addresses", ListOf(HOST, 1, 8), "The node's address on each Corosync link, in link order.", REQUIRED),
+        Field("id", Whole(1, 2**31 - 1), "Corosync's node id. Default: the position in this file, from 1."),
+        Field("migration_host", HOST, "The name or address that other nodes dial for a live migration."),
+        Field("ssh_host", HOST, "The name or address that hactl dials. Default: the first address."),
+        Field(
+            "fencing",
+            ListOf(OneOrMore(NAME, "a fence device's name"), 1, 9),
+            "Fence devices by level; the next level is tried when one fails. An inner list is used together.",
+            (),
+        ),
+    )
+)
+
+FENCE_DEVICE = Section(
+    (
+        Field("agent", AGENT, "The fence agent, for instance fence_ipmilan.", REQUIRED),
+        Field("targets", ListOf(NAME, 1, 32), "The nodes it fences. Default: those whose levels name it."),
+        Field("delay", duration(0, 3600, "10s"), "How long it waits before it fences."),
+    ),
+    Plain("1", "0"),
+    "A parameter of the agent. Secrets are given by reference: file:PATH, env:NAME or cmd:COMMAND.",
+)
+
+GFS2 = Section(
+    (
+        Field("device", AGENT_PATH, "The shared block device under the volume group.", REQUIRED),
+        Field("volume_group", LVM_NAME, "The shared volume group.", REQUIRED),
+        Field("logical_volume", LVM_NAME, "The logical volume that carries the file system.", REQUIRED),
+        Field("mount", AGENT_PATH, "Where every node mounts it.", REQUIRED),
+        Field("lock_table", LINE, "CLUSTER:FILESYSTEM as given to mkfs.gfs2. Default: made of both names."),
+        Field(
+            "volume_manager",
+            Choice(("lvmlockd", "clvmd")),
+            "What locks the volume group; clvmd only where LVM still has it (before 2.03).",
+            "lvmlockd",
+        ),
+        Field("journals", Whole(1, 128), "Journals of the file system. Default: one for each node."),
+        Field("journal_size", size(8 << 20, 1 << 30, "32M"), "The size of one journal.", 128 << 20),
+        Field("options", ListOf(MOUNT_OPTION, 0, 32), "Mount options.", ("noatime", "nodiratime")),
+    )
+)
+
+DIRECTORY = Section(
+    (
+        Field("source", AGENT_PATH, "The directory on each node behind which the same storage stands.", REQUIRED),
+        Field("mount", AGENT_PATH, "Where every node binds it.", REQUIRED),
+        Field("options", ListOf(MOUNT_OPTION, 0, 32), "Mount options beside bind.", ()),
+    )
+)
+
+BLOCK = Section((Field("directory", AGENT_PATH, "The directory of the device nodes, such as /dev/mapper.", REQUIRED),))
+
+NETWORK = Section((Field("bridge", BRIDGE, "The bridge, which exists on every node.", REQUIRED),))
+
+DISK = Section(
+    (
+        Field("path", PATH, "The image file or block device.", REQUIRED),
+        Field("format", Choice(("raw", "qcow2")), "The format of its content.", REQUIRED),
+        Field("storage", NAME, "The storage it lies on. Default: the one whose path holds it."),
+        Field("bus", Choice(("virtio", "scsi", "sata", "ide")), "How the guest sees it.", "virtio"),
+    )
+)
+
+NIC = Section(
+    (
+        Field("network", NAME, "One of [networks].", REQUIRED),
+        Field("mac", MAC, "The card's address; it has to stay the same at every start.", REQUIRED),
+        Field("model", WORD, "The card the guest sees.", "virtio"),
+    )
+)
+
+PLACEMENT = Section(
+    (
+        Field("prefer", Section((), Whole(0, SCORE), "The score of that node."), "Nodes it likes, with a score each."),
+        Field("avoid", ListOf(NAME, 0, 32), "Nodes it never runs on.", ()),
+    )
+)
+
+MIGRATION = Section(
+    (
+        Field("mode", Choice(("live", "cold", "none")), "live, cold (shut down and start), or none.", "live"),
+        Field("auto_converge", Flag(), "Slow the guest down when it changes memory faster than it is copied.", False),
+        Field("bandwidth", Whole(1, 1_000_000), "MiB/s at most."),
+        Field("downtime", milliseconds(1, 60_000, "300ms"), "How long the guest may stand still at the end."),
+        Field("timeout", duration(10, 86_400, "10m"), "For the whole migration.", 600),
+    )
+)
+
+_HARDWARE = ("memory", "vcpus", "disks", "nics", "domain_type", "machine", "cpu", "serial", "graphics")
+
+VM = Section(
+    (
+        Field("uuid", UUID, "The VM's identity, for ever (make one with uuidgen). Optional beside domain_xml."),
+        Field("domain_xml", LINE, "libvirt's domain XML, a file relative to the spec, instead of what follows."),
+        Field("memory", size(1 << 20, 64 << 40, "2G"), "Memory."),
+        Field("vcpus", Whole(1, 1024), "Virtual CPUs."),
+        Field("disks", ListOf(DISK, 0, 64), "The VM's disks; it boots from the first.", ()),
+        Field("nics", ListOf(NIC, 0, 16), "The VM's network cards.", ()),
+        Field("domain_type", Choice(("kvm", "qemu")), "kvm, or qemu for emulation without KVM.", "kvm"),
+        Field("machine", MACHINE, "The machine type, with its version.", DEFAULT_MACHINE),
+        Field(
+            "cpu",
+            WORD,
+            f"The CPU model: one that every node has. Default: {KVM_CPU} (x86-64-v2), {QEMU_CPU} when emulated. "
+            "host-model and host-passthrough only where all nodes have the same CPU.",
+        ),
+        Field("serial", PATH, "A file that the serial console is appended to. Default: a console for virsh."),
+        Field("graphics", Choice(("vnc",)), "A screen, on localhost of the node that runs the VM."),
+        Field("storage", OneOrMore(NAME, "a storage's name"), "Storages it stands on beside those of its disks.", ()),
+        Field("placement", PLACEMENT, "Where it likes to run."),
+        Field("priority", Whole(-SCORE, SCORE), "Who stays when not all can run; it also weighs in fencing races.", 0),
+        Field("stop_budget", duration(1, 86_400, "120s"), "How long the guest may take to shut down.", 120),
+        Field("migration", MIGRATION, "How it is moved."),
+        Field(
+            "agent",
+            Choice(("hacluster", "heartbeat")),
+            "The resource agent: hactl's guarded one, or ocf:heartbeat:VirtualDomain.",
+            "hacluster",
+        ),
+    ),
+    instead=Instead("domain_xml", ("uuid", "memory", "vcpus"), _HARDWARE),
+)
+
+SPEC = Section(
+    (
+        Field("cluster", CLUSTER, "The cluster as a whole.", REQUIRED),
+        Field("nodes", Named("node", NODE, names.of_node, names.NODE), "The hosts, 2 to 32.", REQUIRED),
+        Field(
+            "fence_devices",
+            Named("fence device", FENCE_DEVICE, names.of_resource, names.ID),
+            "What can switch a node off.",
+        ),
+        Field(
+            "storage",
+            Named(
+                "storage",
+                Variant({"gfs2": GFS2, "directory": DIRECTORY, "block": BLOCK}),
+                names.of_resource,
+                names.ID,
+            ),
+            "Shared storages that VMs stand on.",
+        ),
+        Field("networks", Named("network", NETWORK, names.of_resource, names.ID), "Bridges that VMs may use."),
+        Field("vms", Named("VM", VM, names.of_resource, names.ID), "The virtual machines."),
+    )
+)
