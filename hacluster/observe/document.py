@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from hacluster.observe.views import NodeView, Observation, VmView
 from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
-from hacluster.problems import Problem
 
 FORMAT = 1
 
 
-def document(seen: Observation, found: Sequence[Problem]) -> dict[str, object]:
+def document(seen: Observation) -> dict[str, Any]:
     """The whole document. What is not known is null, with the reason beside it where there is one."""
     cluster = seen.cluster
     return {
@@ -32,7 +31,7 @@ def document(seen: Observation, found: Sequence[Problem]) -> dict[str, object]:
         "clones": [{"name": c.name, "agent": c.agent, "on": dict(c.on)} for c in seen.clones],
         "vms": [_vm(vm) for vm in seen.vms],
         "others": dict(seen.others),
-        "problems": [problem.as_json() for problem in found],
+        "problems": [problem.as_json() for problem in seen.problems],
     }
 
 
@@ -77,7 +76,7 @@ def _vm(vm: VmView) -> dict[str, object]:
         },
         "libvirt": {node: _domain(domain) for node, domain in vm.domains.items()},
         "locks": {node: _lock(lock) for node, lock in vm.locks.items()},
-        "console": dict(vm.console),
+        "console": dict(vm.consoles),
         "claim": None
         if vm.claim is None
         else {

@@ -112,15 +112,18 @@ STORAGE_DOWN = kind(
 )
 
 
-def findings(seen: Observation, now: float) -> tuple[Problem, ...]:
-    """All findings, the cluster's first, then nodes, fencing, clones and VMs. `now` is epoch seconds."""
+_CLAIM_GRACE = 60.0
+
+
+def findings(seen: Observation, now: float | None) -> tuple[Problem, ...]:
+    """All findings, the cluster's first, then nodes, fencing, clones and VMs. `now` is epoch seconds, if known."""
     found: list[Problem] = [*_cluster(seen)]
     for node in seen.nodes:
         found += _node(node, seen)
     found += _fencing(seen)
     found += _clones(seen)
     for vm in seen.vms:
-        found += _vm(vm, seen, now)
+        found += _vm(vm, now)
     found += _records(seen)
     return tuple(found)
 
@@ -202,7 +205,7 @@ def _clones(seen: Observation) -> Iterator[Problem]:
                 )
 
 
-def _vm(vm: VmView, seen: Observation, now: float) -> Iterator[Problem]:
+def _vm(vm: VmView, now: float | None) -> Iterator[Problem]:
     where = f"vm {vm.name}"
     if vm.state.startswith(state.TWICE):
         yield RUNS_TWICE(
@@ -228,14 +231,20 @@ def _vm(vm: VmView, seen: Observation, now: float) -> Iterator[Problem]:
         )
     yield from _lock(vm)
     yield from _belief(vm)
-    if vm.claim is not None and not vm.state.startswith("moving") and now - vm.claim.since > 60:
-        yield LEFTOVER_CLAIM(
-            f"the claim of a move to {vm.claim.target} is still there",
-            where=where,
-            remedy=f"hactl vm move {vm.name} --resume, or --abort",
-            owner=vm.claim.owner or "unknown",
-            age_seconds=int(now - vm.claim.since) if vm.claim.since else "unknown",
-        )
+    yield from _claim(vm, now)
+
+
+def _claim(vm: VmView, now: float | None) -> Iterator[Problem]:
+    # A claim is older than its migration by a moment, and younger than the claim's own end by another.
+    if vm.claim is None or now is None or vm.state.startswith("moving") or now - vm.claim.since <= _CLAIM_GRACE:
+        return
+    yield LEFTOVER_CLAIM(
+        f"the claim of a move to {vm.claim.target} is still there",
+        where=f"vm {vm.name}",
+        remedy=f"hactl vm move {vm.name} --resume",
+        owner=vm.claim.owner or "unknown",
+        age=f"{int(now - vm.claim.since)} s" if vm.claim.since else "unknown",
+    )
 
 
 def _lock(vm: VmView) -> Iterator[Problem]:

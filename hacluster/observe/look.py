@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lxml import etree
 
@@ -23,17 +24,20 @@ def look(
     Nodes are asked one after another's answer, not in one instant, so a VM that seems to run twice is looked at a
     second time before it is said. `consoles` also reads where the VMs' consoles are, one more question to each node.
     """
-    cib = pacemaker.cib()
-    facts = hosts.facts(read.node_names(cib), deadline=deadline)
-    found = read.observe(cib, pacemaker.monitor(), facts)
+    found = _once(pacemaker, hosts, clock, deadline)
     if any(vm.state.startswith(state.TWICE) for vm in found.vms):
         clock.sleep(_SECOND_LOOK)
-        cib = pacemaker.cib()
-        facts = hosts.facts(read.node_names(cib), deadline=deadline)
-        found = read.observe(cib, pacemaker.monitor(), facts)
+        found = _once(pacemaker, hosts, clock, deadline)
     if not consoles:
         return found
-    return read.observe(cib, pacemaker.monitor(), facts, _consoles(hosts, found))
+    known = _consoles(hosts, found)
+    return replace(found, vms=tuple(replace(vm, consoles=known.get(vm.name, {})) for vm in found.vms))
+
+
+def _once(pacemaker: Pacemaker, hosts: Hosts, clock: Clock, deadline: float) -> Observation:
+    cib = pacemaker.cib()
+    facts = hosts.facts(read.node_names(cib), deadline=deadline)
+    return read.observe(cib, pacemaker.monitor(), facts, now=clock.wall())
 
 
 def _consoles(hosts: Hosts, found: Observation) -> Mapping[str, Mapping[str, str]]:

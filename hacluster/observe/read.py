@@ -7,7 +7,7 @@ operation histories, and turning those into states is the scheduler's own work.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import replace
 
 from lxml import etree
 
@@ -15,6 +15,7 @@ from hacluster import claim
 from hacluster.cib import managed
 from hacluster.claim import Claim
 from hacluster.observe import state
+from hacluster.observe.findings import findings
 from hacluster.observe.views import CloneView, ClusterView, Failure, FenceView, NodeView, Observation, VmView
 from hacluster.ports import HostFacts, Unknown
 
@@ -26,16 +27,19 @@ def observe(
     cib: bytes,
     monitor: bytes,
     facts: Mapping[str, HostFacts | Unknown],
-    consoles: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    now: float | None = None,
 ) -> Observation:
-    """The Observation. `monitor` is crm_mon's XML; `consoles` maps VM names to their console addresses."""
+    """The Observation, with its findings.
+
+    `monitor` is crm_mon's XML; `now` is epoch seconds, without which the age of claims is not judged.
+    """
     root, seen = etree.fromstring(cib), etree.fromstring(monitor)
     nodes = tuple(_nodes(root, seen, facts))
     claims = tuple(_claims(root))
     by_vm = {found.vm: found for found in claims}
     resources = {r.get("id", ""): r for r in seen.iterfind("./resources/*")}
     vms = [
-        _vm(vm, resources.get(vm.name), nodes, by_vm.get(vm.name), consoles.get(vm.name, {}), agent=agent[1])
+        _vm(vm, resources.get(vm.name), nodes, by_vm.get(vm.name), agent=agent[1])
         for agent in (managed.AGENT, _HEARTBEAT)
         for vm in managed.vms(root, agent)
     ]
@@ -44,7 +48,7 @@ def observe(
     known |= {device.name for device in fences}
     clones = tuple(_clone(element, nodes) for element in seen.iterfind("./resources/clone"))
     known |= {one.name for one in clones}
-    return Observation(
+    seen_now = Observation(
         cluster=_cluster(root, seen),
         nodes=nodes,
         fencing=fences,
@@ -55,6 +59,9 @@ def observe(
         claims=claims,
         foreign_moves=tuple(_foreign_moves(root)),
     )
+    found = findings(seen_now, now)
+    judged = (replace(vm, problems=tuple(p for p in found if p.where == f"vm {vm.name}")) for vm in seen_now.vms)
+    return replace(seen_now, vms=tuple(judged), problems=found)
 
 
 def version(cib: etree._Element) -> tuple[int, int, int]:
@@ -123,7 +130,6 @@ def _vm(
     seen: etree._Element | None,
     nodes: Sequence[NodeView],
     held: Claim | None,
-    console: Mapping[str, str],
     *,
     agent: str,
 ) -> VmView:
@@ -158,7 +164,6 @@ def _vm(
         state=word,
         node=node,
         claim=held,
-        console=console,
     )
 
 

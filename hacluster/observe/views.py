@@ -9,6 +9,7 @@ from typing import Literal
 
 from hacluster.claim import Claim
 from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
+from hacluster.problems import Problem
 
 Presence = Literal["PRESENT", "ABSENT", "UNKNOWN"]
 
@@ -93,7 +94,7 @@ class VmView:
     `role`, `nodes`, `pending`, `failed` and `blocked` are Pacemaker's view; `domains`, `locks` and `presence` are each
     node's own, where None stands for "has none" and Unknown for "could not be learnt".
     `state` is the word for people; `node` is where its one copy is, when there is exactly one.
-    `console` maps a kind (vnc, spice, pty, tcp) to its address on that node.
+    `consoles` maps a kind (vnc, spice, pty, serial, tcp) to its address on that node.
     """
 
     name: str
@@ -112,7 +113,13 @@ class VmView:
     state: str
     node: str | None
     claim: Claim | None = None
-    console: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    consoles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def console(self) -> str:
+        """The console addresses for people; empty when there is none, or it was not asked for."""
+        return ", ".join(f"{kind} {address}" for kind, address in self.consoles.items())
 
     @property
     def copies(self) -> tuple[str, ...]:
@@ -134,7 +141,11 @@ class VmView:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything that was seen. `others` are top-level resources that are none of the above, with their state."""
+    """Everything that was seen, and what is wrong with it.
+
+    `others` are top-level resources that are none of the above, with their state; `foreign_moves` are the ids of
+    constraints that `pcs resource move` and ban left.
+    """
 
     cluster: ClusterView
     nodes: tuple[NodeView, ...]
@@ -145,6 +156,7 @@ class Observation:
     failures: tuple[Failure, ...]
     claims: tuple[Claim, ...] = ()
     foreign_moves: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     def vm(self, name: str) -> VmView | None:
         """One VM by its name."""
