@@ -69,12 +69,13 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The world as far as a move needs it."""
+    """The world as far as a move needs it. `gone` are nodes that were fenced or left in order: they have no copy."""
 
     claim: Claim | None
     history: History
     facts: Mapping[str, HostFacts | Unknown]
     online: frozenset[str]
+    gone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ Step = Wait | Arrived | Failed
 def decide(intent: Intent, view: View) -> Step:
     """The next step of a move, from the world alone."""
     new = history.since(intent.before, view.history)
-    copies, unknown = whereabouts(view.facts, intent.uuid)
+    copies, unknown = whereabouts(view.facts, intent.uuid, view.gone)
     if (failure := _failed(new, "migrate_to")) is not None:
         return _after_failed_migration(intent, view, failure, copies, unknown)
     if (failure := _failed(new, "migrate_from")) is not None and not _ended(new, intent):
@@ -122,11 +123,17 @@ def decide(intent: Intent, view: View) -> Step:
     return Wait("migrating" if _moving(view, intent) else "waiting for Pacemaker")
 
 
-def whereabouts(facts: Mapping[str, HostFacts | Unknown], uuid: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Nodes that have a copy of the VM, and nodes of which it is not known; all others proved that they have none."""
+def whereabouts(
+    facts: Mapping[str, HostFacts | Unknown], uuid: str, gone: frozenset[str] = frozenset()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Nodes that have a copy of the VM, and nodes of which it is not known; all others proved that they have none.
+
+    A silent node that is `gone` (fenced, or left in order) has none; one that answers is believed whatever it is.
+    """
     copies, unknown = [], []
     for node, told in sorted(facts.items()):
-        presence = "UNKNOWN" if isinstance(told, Unknown) else told.presence.get(uuid, "UNKNOWN")
+        silent = "ABSENT" if node in gone else "UNKNOWN"
+        presence = silent if isinstance(told, Unknown) else told.presence.get(uuid, "UNKNOWN")
         if presence == "PRESENT":
             copies.append(node)
         elif presence != "ABSENT":

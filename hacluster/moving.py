@@ -17,11 +17,11 @@ import structlog
 from lxml import etree
 
 from hacluster import claim as claims
-from hacluster import history, preflight
+from hacluster import history, observe, preflight
 from hacluster.cib import managed, simulate
 from hacluster.claim import Claim
-from hacluster.move import Arrived, Failed, Intent, View, Wait, decide, whereabouts
-from hacluster.observe import Observation, observe
+from hacluster.move import Arrived, Failed, Intent, View, Wait, decide
+from hacluster.observe import Observation
 from hacluster.ports import HostFacts, Unknown, Unreachable, World
 from hacluster.problems import Problem, Refused, kind
 
@@ -79,19 +79,18 @@ Tell = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One look at the cluster: its CIB, Pacemaker's view, and each node's own facts."""
+    """One look at the cluster: what was seen, and the CIB as it stood then."""
 
+    seen: Observation
     raw: bytes
     cib: etree._Element
-    seen: Observation
 
 
-def look(world: World) -> Looked:
-    """Ask the CIB, Pacemaker's monitor and every node."""
+def look(world: World, *, consoles: bool = False) -> Looked:
+    """Ask Pacemaker and every node. Raises Refused when no cluster answers."""
+    seen = observe.look(world.pacemaker, world.hosts, world.clock, consoles=consoles)
     raw = world.pacemaker.cib()
-    cib = etree.fromstring(raw)
-    nodes = [node.get("uname", "") for node in cib.iterfind("./configuration/nodes/node")]
-    return Looked(raw, cib, observe(raw, world.pacemaker.monitor(), world.hosts.facts(nodes)))
+    return Looked(seen, raw, etree.fromstring(raw))
 
 
 def find(looked: Looked, name: str) -> managed.ManagedVm:
@@ -111,31 +110,37 @@ def find(looked: Looked, name: str) -> managed.ManagedVm:
 
 def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) -> preflight.Question:
     """Everything preflight wants to know about one target."""
-    seen, facts = looked.seen, looked.seen.facts
-    copies, _unknown = whereabouts(facts, vm.uuid)
-    source = next((node for node in copies if node != target), copies[0] if copies else None)
+    seen = looked.seen
+    view = seen.vm(vm.name)
+    assert view is not None  # both are read from the same CIB
+    source = next((node for node in view.copies if node != target), view.node)
     domain = _domain(world, vm, source)
     cpu = None if domain is None else domain.find("./cpu")
-    claimed = claims.find(looked.cib, vm.name)
-    job = world.hosts.job(source, vm.name) if claimed and source else None
+    job = world.hosts.job(source, vm.name) if view.claim and source else None
     return preflight.Question(
         vm=vm,
         source=source,
         target=target,
         nodes={node.name: node.state for node in seen.nodes},
-        quorate=seen.quorate,
-        managed=seen.acts_on(vm.name),
-        facts=facts,
-        claim=claimed,
+        quorate=seen.cluster.quorum,
+        managed=not view.blocked and not seen.cluster.maintenance and vm.meta.get("is-managed", "true") != "false",
+        facts=facts_of(seen),
+        claim=view.claim,
         constraints=_foreign(looked.cib, vm.name),
-        fenceable=seen.fenceable,
+        fenceable=_fenceable(seen),
         needs=managed.stands_on(looked.cib, vm),
-        up_on_target=seen.active_on(target),
+        up_on_target=frozenset(clone.name for clone in seen.clones if clone.on.get(target) == "started"),
         domain=domain,
         cpu=None if cpu is None else world.hosts.compare_cpu(target, etree.tostring(cpu, encoding="unicode")),
         progress=percent(job) if isinstance(job, Mapping) else "",
         now=world.clock.wall(),
+        gone=frozenset(node.name for node in seen.nodes if node.gone),
     )
+
+
+def facts_of(seen: Observation) -> Mapping[str, HostFacts | Unknown]:
+    """Each node's own word."""
+    return {node.name: node.facts for node in seen.nodes}
 
 
 def move(world: World, name: str, target: str | None, *, tell: Tell, timeout: float | None = None) -> Moved:
@@ -144,19 +149,29 @@ def move(world: World, name: str, target: str | None, *, tell: Tell, timeout: fl
     `timeout` is how long to watch, in seconds; the VM's own migration timeout and a minute by default.
     """
     tell(Progress("checking"))
+    vm, claim, before = _prepare(world, name, target)
+    intent = Intent(name, vm.uuid, claim.source, claim.target, before)
+    began = world.clock.now()
+    log.info("move", vm=name, source=claim.source, target=claim.target)
+    if not world.pacemaker.create_constraint(claims.to_xml(claim)):
+        again = look(world)
+        raise Refused(preflight.check(questions(world, again, vm, claim.target)) or _raced(name))
+    return _watch(world, vm, intent, began, tell=tell, timeout=timeout)
+
+
+def rehearse(world: World, name: str, target: str | None) -> Claim:
+    """Everything that `move` does before it changes anything; the claim that it would make. Raises Refused."""
+    return _prepare(world, name, target)[1]
+
+
+def _prepare(world: World, name: str, target: str | None) -> tuple[managed.ManagedVm, Claim, history.History]:
     looked = look(world)
     vm = find(looked, name)
     asked = _choose(world, looked, vm, target)
     assert asked.source is not None  # preflight found exactly one copy
     claim = Claim(name, asked.source, asked.target, _owner(), os.getpid(), int(world.clock.wall()))
     _rehearse(world, looked, claim)
-    intent = Intent(name, vm.uuid, asked.source, asked.target, history.operations(looked.cib, name))
-    began = world.clock.now()
-    log.info("move", vm=name, source=claim.source, target=claim.target)
-    if not world.pacemaker.create_constraint(claims.to_xml(claim)):
-        again = look(world)
-        raise Refused(preflight.check(questions(world, again, vm, asked.target)) or _raced(name))
-    return _watch(world, vm, intent, began, tell=tell, timeout=timeout)
+    return vm, claim, history.operations(looked.cib, name)
 
 
 def resume(world: World, name: str, *, tell: Tell, timeout: float | None = None) -> Moved:
@@ -170,6 +185,15 @@ def resume(world: World, name: str, *, tell: Tell, timeout: float | None = None)
     intent = Intent(name, vm.uuid, claim.source, claim.target, before)
     began = world.clock.now() - max(0.0, world.clock.wall() - claim.since)
     return _watch(world, vm, intent, began, tell=tell, timeout=timeout, grace=_GRACE)
+
+
+def interrupted(name: str, target: str | None) -> Problem:
+    """What to tell somebody who stopped watching."""
+    return STILL_MOVING(
+        f"hactl stopped watching; the move of {name} goes on in Pacemaker",
+        where=f"vm {name}",
+        remedy=f"hactl vm move {name} {target or 'NODE'} --resume",
+    )
 
 
 def percent(job: Mapping[str, int]) -> str:
@@ -194,9 +218,11 @@ def _choose(world: World, looked: Looked, vm: managed.ManagedVm, target: str | N
         if found := preflight.check(asked):
             raise Refused(found)
         return asked
-    copies, _unknown = whereabouts(looked.seen.facts, vm.uuid)
+    view = looked.seen.vm(vm.name)
+    here = () if view is None else view.copies
+    facts = facts_of(looked.seen)
     refused: list[Problem] = []
-    for node in sorted((n for n in known if n not in copies), key=lambda n: -_free(looked.seen.facts.get(n))):
+    for node in sorted((n for n in known if n not in here), key=lambda n: -_free(facts[n])):
         asked = questions(world, looked, vm, node)
         found = preflight.check(asked)
         if not found:
@@ -302,8 +328,11 @@ def _step(world: World, intent: Intent, tell: Tell) -> Arrived | Failed | Wait:
         tell(Progress(step.phase))
         return step
     ops = history.operations(cib, intent.vm)
-    online = frozenset(
-        state.get("uname", "") for state in cib.iterfind("./status/node_state") if state.get("crmd") in ("online",)
+    states = list(cib.iterfind("./status/node_state"))
+    online = frozenset(state.get("uname", "") for state in states if state.get("crmd") == "online")
+    # Pacemaker expects nothing of a node that it fenced or that left in order; before that it is "member".
+    gone = frozenset(
+        state.get("uname", "") for state in states if state.get("crmd") != "online" and state.get("expected") == "down"
     )
     claim = claims.find(cib, intent.vm)
     quiet = claim is not None and not any(not op.pending for op in history.since(intent.before, ops))
@@ -314,7 +343,7 @@ def _step(world: World, intent: Intent, tell: Tell) -> Arrived | Failed | Wait:
         tell(Progress(step.phase, job if isinstance(job, Mapping) else None))
         return step
     nodes = [node.get("uname", "") for node in cib.iterfind("./configuration/nodes/node")]
-    decided = decide(intent, View(claim, ops, world.hosts.facts(nodes, deadline=5.0), online))
+    decided = decide(intent, View(claim, ops, world.hosts.facts(nodes, deadline=5.0), online, gone))
     if isinstance(decided, Wait):
         tell(Progress(decided.phase))
     return decided
@@ -356,7 +385,17 @@ def _foreign(cib: etree._Element, vm: str) -> tuple[str, ...]:
     )
 
 
-def _free(told: HostFacts | Unknown | None) -> int:
+def _fenceable(seen: Observation) -> frozenset[str]:
+    """Nodes that a running fence device stands for; a device without a list of hosts finds them by itself."""
+    working = [device for device in seen.fencing if device.running_on and not device.failed]
+    if not seen.cluster.stonith:
+        return frozenset()
+    if any(not device.targets for device in working):
+        return frozenset(node.name for node in seen.nodes)
+    return frozenset(target for device in working for target in device.targets)
+
+
+def _free(told: HostFacts | Unknown) -> int:
     return told.mem_available or 0 if isinstance(told, HostFacts) else 0
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hacluster import history
-from hacluster.move import mode_on, sealed_at, state_on, whereabouts
+from hacluster import history, observe, preflight
+from hacluster.move import SEALED
 from hacluster.moving import find, look
-from hacluster.ports import World
+from hacluster.observe import VmView
+from hacluster.ports import HeldLock, World
 from hacluster.problems import Refused, kind
 
 NOT_STOPPED = kind(
@@ -39,23 +40,19 @@ def stop(world: World, name: str, *, tell: Tell, timeout: float | None = None) -
     vm = find(looked, name)
     world.pacemaker.set_target_role(name, "Stopped")
     limit = world.clock.now() + (timeout or float(vm.parameters.get("stop_budget", 120)) + 60.0)
-    nodes = [node.name for node in looked.seen.nodes]
     while True:
-        facts = world.hosts.facts(nodes)
-        copies, unknown = whereabouts(facts, vm.uuid)
-        fenced = {node.name for node in look(world).seen.nodes if node.state == "offline"}
-        unknown = tuple(node for node in unknown if node not in fenced)
-        if not copies and not unknown:
+        view = _view(world, name)
+        if not view.copies and not view.unknown:
             return
-        tell(f"stopping on {', '.join(copies)}" if copies else f"waiting for {', '.join(unknown)}")
+        tell(f"stopping on {', '.join(view.copies)}" if view.copies else f"waiting for {', '.join(view.unknown)}")
         if world.clock.now() > limit:
             raise Refused(
                 NOT_STOPPED(
                     f"{name} is not proven to be stopped",
                     where=f"vm {name}",
                     remedy=f"hactl vm show {name}",
-                    copies=", ".join(copies) or "none seen",
-                    no_answer=", ".join(unknown) or "none",
+                    copies=", ".join(view.copies) or "none seen",
+                    no_answer=", ".join(view.unknown) or "none",
                 )
             )
         world.clock.sleep(_PACE)
@@ -71,27 +68,35 @@ def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) 
     before = history.operations(looked.cib, name)
     world.pacemaker.set_target_role(name, None)
     limit = world.clock.now() + (timeout or 120.0)
-    nodes = [node.name for node in looked.seen.nodes]
     while True:
-        facts = world.hosts.facts(nodes)
-        copies, _unknown = whereabouts(facts, vm.uuid)
-        if (
-            len(copies) == 1
-            and sealed_at(facts, copies[0], vm.uuid)
-            and state_on(facts, copies[0], vm.uuid) == "running"
-        ):
-            return copies[0]
+        view = _view(world, name)
+        if view.node is not None and view.state.startswith("running") and _sealed(view):
+            return view.node
         if world.clock.now() > limit:
             now = history.operations(look(world).cib, name)
             failed = next((op for op in reversed(history.since(before, now)) if op.failed), None)
             raise Refused(
                 NOT_STARTED(
-                    f"{name} does not run",
+                    f"{name} does not run: {view.state}",
                     where=f"vm {name}",
                     remedy=f"hactl vm show {name}; pcs resource failcount show {name}",
                     last_failure=f"{failed.name} on {failed.node}: {failed.reason}" if failed else "none recorded",
-                    locks=", ".join(f"{n} {mode_on(facts, n, vm.uuid)}" for n in nodes),
+                    run_lock=view.lock,
                 )
             )
-        tell(f"starting on {', '.join(copies)}" if copies else "waiting for Pacemaker")
+        tell(f"starting on {', '.join(view.copies)}" if view.copies else "waiting for Pacemaker")
         world.clock.sleep(_PACE)
+
+
+def _view(world: World, name: str) -> VmView:
+    view = observe.look(world.pacemaker, world.hosts, world.clock).vm(name)
+    if view is None:
+        raise Refused(
+            preflight.UNKNOWN_VM(f"{name} was taken out of the cluster", where=f"vm {name}", remedy="hactl vm list")
+        )
+    return view
+
+
+def _sealed(view: VmView) -> bool:
+    held = view.locks.get(view.node or "")
+    return isinstance(held, HeldLock) and held.mode == SEALED

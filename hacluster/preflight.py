@@ -93,7 +93,7 @@ HOST_RESERVE = 64 << 20
 class Question:
     """All that the checks look at. `domain` is the domain XML that the VM was started from, None when unread.
 
-    `nodes` gives each node's Pacemaker state in a word (online, standby, maintenance, offline, UNCLEAN, pending);
+    `nodes` gives each node's Pacemaker state in a word (online, standby, maintenance, OFFLINE, UNCLEAN, pending);
     `cpu` is libvirt's answer (identical, superset, incompatible), None when the guest's CPU is not compared;
     `fenceable` are the nodes that a working fence device targets; `up_on_target` the resources active there.
     """
@@ -114,6 +114,7 @@ class Question:
     cpu: str | Unknown | None = None
     progress: str = ""
     now: float = 0.0
+    gone: frozenset[str] = frozenset()
 
 
 def check(asked: Question) -> tuple[Problem, ...]:
@@ -142,7 +143,7 @@ def _claim(q: Question) -> Iterator[Problem]:
 
 
 def _where(q: Question) -> Iterator[Problem]:
-    copies, unknown = whereabouts(q.facts, q.vm.uuid)
+    copies, unknown = whereabouts(q.facts, q.vm.uuid, q.gone)
     for node in unknown:
         told = q.facts[node]
         why = told.reason if isinstance(told, Unknown) else "its probe could not tell"

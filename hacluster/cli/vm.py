@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hacluster import moving, power
+from hacluster.cib import managed
+from hacluster.claim import Claim
 from hacluster.cli import render
-from hacluster.cli.cluster import document, vm_table
+from hacluster.cli.cluster import vm_table
 from hacluster.cli.progress import Line
 from hacluster.cli.world import connect
+from hacluster.observe import VmView, document, findings
+from hacluster.ports import Unknown
 from hacluster.problems import Refused
+
+FORMAT = 1
+LOCKS = {"EX": "sealed (EX)", "PW": "gate open (PW)", "CR": "seat (CR)", "NL": "none"}
 
 vms = typer.Typer(help="The cluster's virtual machines.", no_args_is_help=True)
 
@@ -32,9 +42,9 @@ def register(app: typer.Typer) -> None:
 @vms.command("list")
 def list_(node: str = NODE, as_json: bool = JSON) -> None:
     """List the VMs: where each runs, its state and its run-lock."""
-    seen = moving.look(connect(node)).seen
+    seen = moving.look(connect(node), consoles=True).seen
     if as_json:
-        render.json_out(document(seen)["vms"])
+        render.json_out({"format": FORMAT, "vms": document(seen, ())["vms"]})
     else:
         render.out.print(vm_table(seen))
 
@@ -42,30 +52,53 @@ def list_(node: str = NODE, as_json: bool = JSON) -> None:
 @vms.command()
 def show(vm: str = VM, node: str = NODE, as_json: bool = JSON) -> None:
     """Show all that is known about one VM: Pacemaker's view, and each node's."""
-    looked = moving.look(connect(node))
+    looked = moving.look(connect(node), consoles=True)
     found = moving.find(looked, vm)
-    seen = next(each for each in looked.seen.vms if each.name == found.name)
+    view = looked.seen.vm(vm)
+    assert view is not None  # found in the same CIB
+    mine = [p for p in findings(looked.seen, time.time()) if p.where in (vm, f"vm {vm}")]
     if as_json:
-        render.json_out(next(d for d in document(looked.seen)["vms"] if d["name"] == vm))
+        only = replace(looked.seen, vms=(view,))
+        render.json_out(
+            {"format": FORMAT, **dict(document(only, mine))["vms"][0], "problems": [p.as_json() for p in mine]}
+        )
         return
     about = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in {
-        "name": found.name,
-        "uuid": found.uuid,
-        "state": seen.state,
-        "console": seen.console or "none",
-        "domain XML": found.config,
-        "stands on": ", ".join(moving.needs(looked, found)) or "nothing",
-        "moved": "live" if found.moves_live else "not live",
+        "state": view.state,
+        "run-lock": view.lock,
+        "wanted": "running" if view.wanted else "stopped",
+        "console": ", ".join(f"{kind} {at}" for kind, at in view.console.items()) or "none",
+        "uuid": view.uuid,
+        "domain XML": view.config,
+        "stands on": ", ".join(managed.stands_on(looked.cib, found)) or "nothing",
+        "moves": "live" if found.moves_live else "not live",
         "stop budget": f"{found.parameters.get('stop_budget', '?')} s",
+        "claim": _claim(view.claim),
     }.items():
-        about.add_row(f"[dim]{name}[/]", value)
+        about.add_row(f"[dim]{name}[/]", escape(value))
+    render.out.print(f"[bold]{escape(vm)}[/]")
     render.out.print(about)
-    table = Table("node", "copy", "run-lock", "libvirt")
-    for each in looked.seen.nodes:
-        table.add_row(each.name, *moving.on_node(looked, found, each.name))
-    render.out.print(table)
-    render.problems(seen.problems)
+    render.out.print(node_table(view))
+    render.problems(mine)
+
+
+def node_table(view: VmView) -> Table:
+    """A VM on each node: is there a copy, what libvirt says of it, which mode its run-lock has."""
+    table = Table("node", "copy", "libvirt", "run-lock")
+    for name, presence in view.presence.items():
+        domain, lock = view.domains.get(name), view.locks.get(name)
+        said = "?" if isinstance(domain, Unknown) else "–" if domain is None else f"{domain.state} ({domain.reason})"
+        held = "?" if isinstance(lock, Unknown) else "–" if lock is None else LOCKS.get(lock.mode, lock.mode)
+        table.add_row(name, {"PRESENT": "yes", "ABSENT": "no", "UNKNOWN": "unknown"}[presence], said, held)
+    return table
+
+
+def _claim(claim: Claim | None) -> str:
+    if claim is None:
+        return "none"
+    since = f", {int(time.time()) - claim.since} s ago" if claim.since else ""
+    return f"to {claim.target}, by {claim.owner or 'unknown'} (pid {claim.pid or '?'}){since}"
 
 
 @vms.command()
@@ -105,9 +138,10 @@ def move(
             line(progress.phase, numbers(progress.job) if progress.job else "")
 
         try:
-            moved = (moving.resume if resume else moving.move)(
-                world, vm, **({} if resume else {"target": target}), tell=tell, timeout=wait
-            )
+            if resume:
+                moved = moving.resume(world, vm, tell=tell, timeout=wait)
+            else:
+                moved = moving.move(world, vm, target, tell=tell, timeout=wait)
         except KeyboardInterrupt:
             raise Refused(moving.interrupted(vm, target)) from None
     render.out.print(f"{vm} moved live from {moved.source} to {moved.target} in {moved.seconds:.1f} s")
