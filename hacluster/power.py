@@ -64,7 +64,7 @@ def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) 
     `timeout` is seconds; two minutes by default.
     """
     looked = look(world)
-    vm = find(looked, name)
+    find(looked, name)
     before = history.operations(looked.cib, name)
     world.pacemaker.set_target_role(name, None)
     limit = world.clock.now() + (timeout or 120.0)

@@ -18,7 +18,7 @@ from hacluster.cli import render
 from hacluster.cli.cluster import vm_table
 from hacluster.cli.progress import Line
 from hacluster.cli.world import connect
-from hacluster.observe import VmView, document, findings
+from hacluster.observe import VmView, document
 from hacluster.ports import Unknown
 from hacluster.problems import Refused
 
@@ -44,7 +44,7 @@ def list_(node: str = NODE, as_json: bool = JSON) -> None:
     """List the VMs: where each runs, its state and its run-lock."""
     seen = moving.look(connect(node), consoles=True).seen
     if as_json:
-        render.json_out({"format": FORMAT, "vms": document(seen, ())["vms"]})
+        render.json_out({"format": FORMAT, "vms": document(seen)["vms"]})
     else:
         render.out.print(vm_table(seen))
 
@@ -56,19 +56,16 @@ def show(vm: str = VM, node: str = NODE, as_json: bool = JSON) -> None:
     found = moving.find(looked, vm)
     view = looked.seen.vm(vm)
     assert view is not None  # found in the same CIB
-    mine = [p for p in findings(looked.seen, time.time()) if p.where in (vm, f"vm {vm}")]
+    mine = [p for p in looked.seen.problems if p.where in (vm, f"vm {vm}")]
     if as_json:
-        only = replace(looked.seen, vms=(view,))
-        render.json_out(
-            {"format": FORMAT, **dict(document(only, mine))["vms"][0], "problems": [p.as_json() for p in mine]}
-        )
+        render.json_out(document(replace(looked.seen, vms=(view,), problems=tuple(mine))))
         return
     about = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in {
         "state": view.state,
         "run-lock": view.lock,
         "wanted": "running" if view.wanted else "stopped",
-        "console": ", ".join(f"{kind} {at}" for kind, at in view.console.items()) or "none",
+        "console": view.console or "none",
         "uuid": view.uuid,
         "domain XML": view.config,
         "stands on": ", ".join(managed.stands_on(looked.cib, found)) or "nothing",
