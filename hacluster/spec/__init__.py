@@ -22,7 +22,8 @@ from hacluster.spec import (
     source,
     table,
 )
-from hacluster.spec.fields import Found, Table
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
 
 Result = tuple[Cluster | None, tuple[Problem, ...]]
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 from hacluster import model
 from hacluster.spec import check_fencing, check_nodes, check_storage, domain, domainfile
 from hacluster.spec.check_vms import network_of, storage_of
-from hacluster.spec.fields import Table
 from hacluster.spec.guest import Guest
+from hacluster.spec.sections import Table
 
 
 def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path) -> model.Cluster:

@@ -6,7 +6,9 @@ import re
 
 from hacluster.problems import Problem
 from hacluster.spec import kinds
-from hacluster.spec.fields import Found, Table, join, nearest, quoted
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
+from hacluster.spec.wording import join, nearest, quoted
 
 _ASKS_TARGET = "it asks the node itself, over ssh: a hung or cut-off node, the very one to be fenced, does not answer"
 # Why each of these agents is no fencing. The names are those of fence-agents and cluster-glue.
@@ -32,7 +34,55 @@ REFERENCE = re.compile(r"(file|env|cmd):(.+)")
 _OFF = ("false", "no", "off", "0", "n")
 # Pacemaker 2.1's cluster properties (pacemaker-controld(7), pacemaker-schedulerd(7)).
 PROPERTIES = frozenset(
-    ["batch-limit", "cluster-delay", "cluster-infrastructure", "cluster-ipc-limit", "cluster-name", "cluster-recheck-interval", "concurrent-fencing", "dc-deadtime", "election-timeout", "enable-acl", "enable-startup-probes", "fence-reaction", "have-watchdog", "join-finalization-timeout", "join-integration-timeout", "load-threshold", "maintenance-mode", "migration-limit", "no-quorum-policy", "node-action-limit", "node-health-base", "node-health-green", "node-health-red", "node-health-strategy", "node-health-yellow", "node-pending-timeout", "pe-error-series-max", "pe-input-series-max", "pe-warn-series-max", "placement-strategy", "priority-fencing-delay", "remove-after-stop", "shutdown-escalation", "shutdown-lock", "shutdown-lock-limit", "start-failure-is-fatal", "startup-fencing", "stonith-action", "stonith-enabled", "stonith-max-attempts", "stonith-timeout", "stonith-watchdog-timeout", "stop-all-resources", "stop-orphan-actions", "stop-orphan-resources", "symmetric-cluster", "transition-delay"]
+    [
+        "batch-limit",
+        "cluster-delay",
+        "cluster-infrastructure",
+        "cluster-ipc-limit",
+        "cluster-name",
+        "cluster-recheck-interval",
+        "concurrent-fencing",
+        "dc-deadtime",
+        "election-timeout",
+        "enable-acl",
+        "enable-startup-probes",
+        "fence-reaction",
+        "have-watchdog",
+        "join-finalization-timeout",
+        "join-integration-timeout",
+        "load-threshold",
+        "maintenance-mode",
+        "migration-limit",
+        "no-quorum-policy",
+        "node-action-limit",
+        "node-health-base",
+        "node-health-green",
+        "node-health-red",
+        "node-health-strategy",
+        "node-health-yellow",
+        "node-pending-timeout",
+        "pe-error-series-max",
+        "pe-input-series-max",
+        "pe-warn-series-max",
+        "placement-strategy",
+        "priority-fencing-delay",
+        "remove-after-stop",
+        "shutdown-escalation",
+        "shutdown-lock",
+        "shutdown-lock-limit",
+        "start-failure-is-fatal",
+        "startup-fencing",
+        "stonith-action",
+        "stonith-enabled",
+        "stonith-max-attempts",
+        "stonith-timeout",
+        "stonith-watchdog-timeout",
+        "stop-all-resources",
+        "stop-orphan-actions",
+        "stop-orphan-resources",
+        "symmetric-cluster",
+        "transition-delay",
+    ]
 )
 
 
@@ -122,7 +172,7 @@ def _agent(device: Table, found: Found) -> None:
             kinds.FAKE_FENCING(
                 f"{agent} does not fence: {FAKE[agent]}",
                 where=f"{device['where']}.agent",
-                remedy="use the host's BMC (fence_ipmilan, fence_redfish), a power switch (fence_apc_snmp) or fence_sbd",
+                remedy="use the host's BMC (fence_ipmilan, fence_redfish), a power switch or fence_sbd",
             )
         )
 
@@ -134,7 +184,8 @@ def _secrets(name: str, device: Table, found: Found) -> None:
                 kinds.OPEN_SECRET(
                     f"the {key} stands in the spec itself",
                     where=join(device["where"], key),
-                    remedy=f'put it into a file that only root reads, and write {key} = "file:/etc/hacluster/secrets/{name}"',
+                    remedy="put it into a file that only root reads, and write "
+                    f'{key} = "file:/etc/hacluster/secrets/{name}"',
                 )
             )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from hacluster.spec import kinds
-from hacluster.spec.fields import Found, Table
 from hacluster.spec.names import SUFFIXES
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
 
 
 def check(draft: dict[str, dict[str, Table]], standing: dict[str, tuple[str, ...]], found: Found) -> None:
@@ -42,6 +43,6 @@ def _templates(vms: dict[str, Table], standing: dict[str, tuple[str, ...]], foun
     sets = sorted({("-".join(storages), storages, name) for name, storages in standing.items()})
     for (one, storages, name), (two, others, other) in pairwise(sets):
         if one == two and storages != others:
-            message = f"the storages of {name} ({', '.join(storages)}) and {other} ({', '.join(others)}) read alike when joined"
+            message = f"{name} on {', '.join(storages)} and {other} on {', '.join(others)} would share one template"
             remedy = "rename a storage so that it has no hyphen"
             found.append(kinds.NAME_TWICE(message, where=vms[other]["where"], remedy=remedy))

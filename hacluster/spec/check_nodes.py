@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hacluster.spec import kinds
-from hacluster.spec.fields import Found, Table, quoted
 from hacluster.spec.names import same_address
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
+from hacluster.spec.wording import quoted
 
 FEWEST, MOST = 2, 32  # Corosync's documented maximum
 

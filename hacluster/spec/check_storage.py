@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hacluster.spec import kinds
-from hacluster.spec.fields import Found, Table, quoted
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
+from hacluster.spec.wording import quoted
 
 FILE_SYSTEM_NAME = 30  # characters, mkfs.gfs2's limit
 
@@ -77,7 +79,7 @@ def _nested(storages: dict[str, Table], found: Found) -> None:
                 found.append(
                     kinds.MOUNT_NESTED(
                         f"{name} ({top}) and {first} ({other}) lie in one another",
-                        where=f"{storages[name]['where']}.{'directory' if storages[name]['type'] == 'block' else 'mount'}",
+                        where=storages[name]["where"],
                         remedy=f"mount {name} elsewhere",
                     )
                 )

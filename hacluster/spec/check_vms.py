@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from hacluster.problems import Kind
+from hacluster.problems import Kind, Problem
 from hacluster.spec import kinds
 from hacluster.spec.check_fencing import unknown_node
 from hacluster.spec.check_storage import holding, inside, root
-from hacluster.spec.fields import Found, Table, join, nearest, quoted
 from hacluster.spec.guest import Guest, GuestDisk, GuestNic
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
 from hacluster.spec.table import DEFAULT_MACHINE
+from hacluster.spec.wording import join, nearest, quoted
 
 
 def check(vms: dict[str, Table], guests: dict[str, Guest], draft: dict[str, dict[str, Table]], found: Found) -> None:
@@ -144,21 +146,20 @@ def _unique(guests: Iterable[Guest], found: Found) -> None:
             found.append(kinds.NAME_TWICE(message, where=guest.where, remedy="give one of them another name"))
         if guest.uuid:
             remedy = f'give {guest.name} its own: uuid = "{suggested_uuid(guest)}"'
-            _claim(kinds.UUID_TWICE, uuids, guest.uuid, guest, f"{guest.where}.uuid", remedy, found)
+            found.extend(_claim(kinds.UUID_TWICE, uuids, guest.uuid, f"{guest.where}.uuid", remedy))
         for i, nic in enumerate(guest.nics):
             if nic.mac:
                 remedy = f'give the card its own: mac = "{_suggested_mac(guest, i)}"'
-                _claim(kinds.MAC_TWICE, macs, nic.mac, guest, nic.where, remedy, found)
+                found.extend(_claim(kinds.MAC_TWICE, macs, nic.mac, nic.where, remedy))
         for disk in guest.disks:
             if disk.writable:
                 remedy = "give each VM an image of its own (`qemu-img convert` copies one)"
-                _claim(kinds.DISK_TWICE, paths, disk.path, guest, disk.where, remedy, found)
+                found.extend(_claim(kinds.DISK_TWICE, paths, disk.path, disk.where, remedy))
 
 
-def _claim(kind: Kind, owners: dict[str, str], key: str, guest: Guest, where: str, remedy: str, found: Found) -> None:
+def _claim(kind: Kind, owners: dict[str, str], key: str, where: str, remedy: str) -> list[Problem]:
     first = owners.setdefault(key, where)
-    if first != where:
-        found.append(kind(f"{key} is already used at {first}", where=where, remedy=remedy))
+    return [] if first == where else [kind(f"{key} is already used at {first}", where=where, remedy=remedy)]
 
 
 def suggested_uuid(guest: Guest) -> str:

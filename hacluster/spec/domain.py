@@ -50,13 +50,13 @@ def build(guest: Guest, vm: Mapping[str, Any], devices: tuple[str, ...], bridges
     return made
 
 
-def _add(parent: Any, tag: str, text: str | None = None, **attributes: str) -> Any:
+def _add(parent: etree._Element, tag: str, text: str | None = None, **attributes: str) -> etree._Element:
     element = etree.SubElement(parent, tag, attributes)
     element.text = text
     return element
 
 
-def _cpu(root: Any, model: str, kvm: bool) -> None:
+def _cpu(root: etree._Element, model: str, kvm: bool) -> None:
     if model in ("host-model", "host-passthrough"):
         _add(root, "cpu", mode=model)
         return
@@ -66,7 +66,7 @@ def _cpu(root: Any, model: str, kvm: bool) -> None:
 
 
 def _devices(
-    root: Any, guest: Guest, vm: Mapping[str, Any], devices: tuple[str, ...], bridges: tuple[str, ...]
+    root: etree._Element, guest: Guest, vm: Mapping[str, Any], devices: tuple[str, ...], bridges: tuple[str, ...]
 ) -> None:
     counts: dict[str, int] = {}
     for disk, device in zip(guest.disks, devices, strict=True):
@@ -92,7 +92,7 @@ def _devices(
     _comfort(root, tiny=(guest.memory or 0) < TINY, vnc=vm["graphics"] == "vnc")
 
 
-def _comfort(root: Any, *, tiny: bool, vnc: bool) -> None:
+def _comfort(root: etree._Element, *, tiny: bool, vnc: bool) -> None:
     if vnc:
         _add(root, "controller", type="usb", index="0", model="qemu-xhci")
         _add(root, "input", type="tablet", bus="usb")

@@ -6,17 +6,19 @@ reach beyond itself or grow. What hactl does not know in it is kept as it stands
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
-from typing import Any
 
 from lxml import etree
 
 from hacluster.spec import kinds, source
-from hacluster.spec.fields import Found, Table, clipped, quoted
 from hacluster.spec.guest import Guest, GuestDisk, GuestNic
 from hacluster.spec.names import of_resource
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
 from hacluster.spec.values import BRIDGE, MAC, PATH, UUID
+from hacluster.spec.wording import clipped, quoted
 
 LIMIT = 1 << 20  # bytes; libvirt's own documents are a few kilobytes
 
@@ -63,7 +65,7 @@ def read(name: str, vm: Table, base: Path, found: Found) -> Guest | None:
     return guest
 
 
-def parse(content: bytes, where: str, found: Found) -> Any:
+def parse(content: bytes, where: str, found: Found) -> etree._Element | None:
     """The <domain> element, comments and ignorable blanks removed, or None after adding why not."""
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         found.append(
@@ -98,7 +100,9 @@ def canonical(guest: Guest) -> bytes:
 
     (ocf:heartbeat:VirtualDomain finds the name by a regular expression over lines.)
     """
-    root = guest.domain
+    root = copy.deepcopy(guest.domain)
+    if root is None:
+        raise ValueError(f"{guest.name} has no domain XML of its own")
     root.attrib.pop("id", None)  # a running domain's number on one host
     for tag, text in (("uuid", guest.uuid), ("name", guest.name)):
         element = root.find(tag)
@@ -110,11 +114,11 @@ def canonical(guest: Guest) -> bytes:
     return made
 
 
-def _text(domain: Any, path: str) -> str:
+def _text(domain: etree._Element, path: str) -> str:
     return str(domain.findtext(path) or "").strip()
 
 
-def _identity(name: str, vm: Table, domain: Any, where: str, found: Found) -> str | None:
+def _identity(name: str, vm: Table, domain: etree._Element, where: str, found: Found) -> str | None:
     called = _text(domain, "name")
     if called and called != name:
         found.append(
@@ -144,17 +148,17 @@ def _identity(name: str, vm: Table, domain: Any, where: str, found: Found) -> st
     return ours or theirs
 
 
-def _memory(domain: Any, where: str, found: Found) -> int | None:
+def _memory(domain: etree._Element, where: str, found: Found) -> int | None:
     element = domain.find("memory")
     text = _text(domain, "memory")
     unit = str(element.get("unit", "KiB")).lower() if element is not None else ""
     if re.fullmatch("[0-9]{1,18}", text) and unit in _UNITS:
-        return int(text) * _UNITS[unit]
+        return int(text) * int(_UNITS[unit])
     found.append(kinds.BAD_DOMAIN("no <memory> that can be read", where=where, remedy="write <memory unit='KiB'>…"))
     return None
 
 
-def _vcpus(domain: Any, where: str, found: Found) -> int | None:
+def _vcpus(domain: etree._Element, where: str, found: Found) -> int | None:
     text = _text(domain, "vcpu") or "1"
     if re.fullmatch("[1-9][0-9]{0,3}", text):
         return int(text)
@@ -166,7 +170,7 @@ def _unfit(message: str, where: str, remedy: str, found: Found) -> None:
     found.append(kinds.DOMAIN_UNFIT(message, where=where, remedy=remedy))
 
 
-def _disks(domain: Any, where: str, found: Found) -> tuple[GuestDisk, ...]:
+def _disks(domain: etree._Element, where: str, found: Found) -> tuple[GuestDisk, ...]:
     disks = []
     for i, disk in enumerate(domain.findall("devices/disk")):
         here = f"{where}: disk[{i}]"
@@ -193,7 +197,7 @@ def _disks(domain: Any, where: str, found: Found) -> tuple[GuestDisk, ...]:
     return tuple(disks)
 
 
-def _nics(domain: Any, where: str, found: Found) -> tuple[GuestNic, ...]:
+def _nics(domain: etree._Element, where: str, found: Found) -> tuple[GuestNic, ...]:
     nics = []
     for i, card in enumerate(domain.findall("devices/interface")):
         here = f"{where}: interface[{i}]"

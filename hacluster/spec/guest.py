@@ -6,9 +6,10 @@ Values are None where the file gave them wrongly (and a Problem says so). Nothin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from hacluster.spec.fields import Table
+from lxml import etree
+
+from hacluster.spec.sections import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Guest:
     vcpus: int | None
     disks: tuple[GuestDisk, ...]
     nics: tuple[GuestNic, ...]
-    domain: Any = None
+    domain: etree._Element | None = None
 
 
 def of_spec(name: str, vm: Table) -> Guest:

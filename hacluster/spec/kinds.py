@@ -53,7 +53,7 @@ NAME_TWICE = kind(
 NODE_TWICE = kind(
     "HA120",
     "A node stands twice",
-    "Two entries with one id, or names that differ in upper and lower case only, are one node to Corosync or Pacemaker.",
+    "Two entries with one id, or names that differ in upper and lower case only, are one node to the cluster.",
 )
 ADDRESS_TWICE = kind(
     "HA121",
@@ -180,7 +180,7 @@ DISK_TWICE = kind(
 DISK_OUTSIDE = kind(
     "HA163",
     "A disk outside its storage",
-    "A disk that does not lie on a storage of the spec is not there on the other nodes, and nothing orders the VM after it.",
+    "A disk that does not lie on a storage of the spec is not there on other nodes, and no order ties the VM to it.",
 )
 ONE_WAY = kind(
     "HA164",
@@ -200,7 +200,7 @@ DOMAIN_DIFFERS = kind(
 DOMAIN_UNFIT = kind(
     "HA167",
     "A domain that cannot be highly available as it stands",
-    "Something in the domain XML exists on one host only, or switches off a lock that keeps disks from being written twice.",
+    "Something in the domain XML exists on one host only, or switches off a lock that guards the disks.",
 )
 HOST_DEVICE = kind(
     "HA168",

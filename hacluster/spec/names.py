@@ -11,7 +11,7 @@ import re
 
 from hacluster.problems import Kind
 from hacluster.spec import kinds
-from hacluster.spec.fields import quoted
+from hacluster.spec.wording import quoted
 
 # An NCName in ASCII. 64 characters: systemd-machined, with which libvirt registers a guest, takes no more.
 ID = r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}"
@@ -19,49 +19,14 @@ ID = r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}"
 NODE = r"[A-Za-z0-9]([A-Za-z0-9\-]{0,62}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9\-]{0,62}[A-Za-z0-9])?)*"
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
-# Ids that hactl or Pacemaker derives, and the beginnings of such ids (a word here, then a hyphen).
-RESERVED = (
-    "hacluster",
-    "hactl",
-    "dlm",
-    "lvmlockd",
-    "clvmd",
-    "vm-on",
-    "cib",
-    "cib-bootstrap-options",
-    "rsc",
-    "op",
-    "cli",
-)
-# What hactl appends to a name for the ids of its parts: `web-monitor-20` is an operation of `web`.
+# What hactl and Pacemaker call their own things (cib.names): a name may neither be one of these nor begin with one
+# and a hyphen.
+RESERVED = ("hacluster", "hactl", "dlm", "lvmlockd", "clvmd", "vm-on", "heartbeat-vm-on", "cib", "rsc", "op", "cli")
+_CONSTRAINT = re.compile(r"order-.*-then-.*|colocate-.*-with-.*|fencing-.*-level-.*")
+# What is appended to a name for the ids of its parts: `web-monitor-20s` is an operation of `web`.
 SUFFIXES = (
-    "clone",
-    "fs",
-    "lv",
-    "vg",
-    "group",
-    "fencing",
-    "level",
-    "not-on",
-    "prefers",
-    "avoids",
-    "after",
-    "with",
-    "on",
-    "op",
-    "ops",
-    "meta",
-    "params",
-    "meta_attributes",
-    "instance_attributes",
-    "utilization",
-    "start",
-    "stop",
-    "monitor",
-    "reload",
-    "reload-agent",
-    "migrate_to",
-    "migrate_from",
+    *("clone", "fs", "lv", "not-on", "prefers", "avoids", "meta_attributes", "instance_attributes", "utilization"),
+    *("start", "stop", "monitor", "reload", "reload-agent", "migrate_to", "migrate_from"),
 )
 
 Wrong = tuple[Kind, str, str] | None

@@ -12,7 +12,9 @@ import tomllib
 from pathlib import Path
 
 from hacluster.spec import kinds
-from hacluster.spec.fields import Found, Table, clipped, join
+from hacluster.spec.scalars import Found
+from hacluster.spec.sections import Table
+from hacluster.spec.wording import clipped, join
 
 LIMIT = 8 << 20  # bytes; a spec of a thousand VMs has less than one mebibyte
 _REPEATS_FORGIVEN = 50
@@ -89,9 +91,9 @@ def _explain(error: ValueError, text: str, found: Found) -> str | None:
         if found:
             return None  # leaving the second one out has cut through something; its own Problem comes first
         at = f"line {line}, column {column}: " if line else "at the end of the file: " if place else ""
-        facts = {"line": line, "column": column} if line else {}
         remedy = f"correct line {line}" if line else "correct the file"
-        found.append(kinds.SYNTAX(f"{at}{clipped(reason)}", remedy=remedy, **facts))
+        facts = {"line": str(line), "column": str(column)} if line else {}
+        found.append(kinds.SYNTAX(f"{at}{clipped(reason)}", where="", remedy=remedy, **facts))
         return None
     lines = text.split("\n")
     if twice[1] is not None:

@@ -6,20 +6,8 @@ The reader, the hints for misspelt keys and the JSON Schema come from it, so a k
 from __future__ import annotations
 
 from hacluster.spec import names
-from hacluster.spec.fields import (
-    REQUIRED,
-    Choice,
-    Field,
-    Flag,
-    Instead,
-    ListOf,
-    Named,
-    OneOrMore,
-    Plain,
-    Section,
-    Variant,
-    Whole,
-)
+from hacluster.spec.scalars import Choice, Flag, Plain, Whole
+from hacluster.spec.sections import REQUIRED, Field, Instead, ListOf, Named, OneOrMore, Section, Variant
 from hacluster.spec.values import (
     AGENT,
     AGENT_PATH,

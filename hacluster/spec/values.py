@@ -9,7 +9,8 @@ import re
 import uuid as uuids
 
 from hacluster.spec import names
-from hacluster.spec.fields import Quantity, Text, one_line, quoted
+from hacluster.spec.scalars import Quantity, Text, one_line
+from hacluster.spec.wording import quoted
 
 _UUID = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 _MAC = r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
