@@ -1,0 +1,123 @@
+"""`hactl lab`: a real cluster on this machine, in namespaces. It parses, prints, and leaves the work to hacluster.lab."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from hacluster.cli import render
+from hacluster.lab import bed as beds
+from hacluster.problems import Refused, kind
+
+NO_SPEC = kind("HA715", "The lab's spec cannot be found", "A lab is built from a spec; the shipped one is lab.toml.")
+
+app = typer.Typer(help="A real cluster in namespaces on this machine.", no_args_is_help=True)
+
+NAME = typer.Option("lab", "--name", help="which lab; several can be up at once")
+JSON = typer.Option(False, "--json", help="print one JSON document")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add `hactl lab` to the command line."""
+    parent.add_typer(app, name="lab")
+
+
+@app.callback()
+def about() -> None:
+    """A real cluster in namespaces on this machine: systemd, Corosync, Pacemaker, libvirt, QEMU and fencing."""
+
+
+def shipped_spec() -> Path:
+    """The spec that comes with hactl. Raises Refused when it is not installed."""
+    package = Path(beds.__file__).parents[1]
+    for place in (package.parent / "examples", package / "data" / "examples"):
+        if (place / "lab.toml").is_file():
+            return place / "lab.toml"
+    raise Refused(NO_SPEC("lab.toml is not installed.", remedy="hactl lab up SPEC"))
+
+
+@app.command()
+def up(
+    spec: Path = typer.Argument(None, metavar="[SPEC]", help="the cluster to build (default: the shipped lab.toml)"),
+    name: str = NAME,
+) -> None:
+    """Bring the lab up and wait until every node is online."""
+    from hacluster.spec import load
+
+    path = spec or shipped_spec()
+    beds.Bed(name, load(path)).up(lambda line: print(line, flush=True), spec=path.read_bytes())
+
+
+@app.command()
+def down(name: str = NAME) -> None:
+    """Take the lab down, whatever state it is in, without a trace."""
+    left = beds.Bed(name).down(lambda line: print(line, flush=True))
+    if left:
+        raise Refused(beds.LEFT_OVER(line, where=name, remedy=f"hactl lab down --name {name}") for line in left)
+    print("nothing left")
+
+
+@app.command()
+def status(name: str = NAME, as_json: bool = JSON) -> None:
+    """Show the lab; when it is down, what is left over of it (exit 1 if anything is)."""
+    from hacluster.lab import inventory
+
+    seen = inventory.look(beds.Bed(name))
+    if as_json:
+        render.json_out(seen.as_json())
+    else:
+        for line in seen.lines():
+            print(line)
+    if seen.left:
+        sys.exit(1)
+
+
+@app.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def exec_(
+    node: str = typer.Argument(..., metavar="NODE"),
+    command: list[str] = typer.Argument(None, metavar="-- COMMAND..."),
+    name: str = NAME,
+) -> None:
+    """Run a command in a node (default: a shell), with this terminal and with the command's exit code."""
+    argv = [word for number, word in enumerate(command or []) if (number, word) != (0, "--")]
+    bed = beds.Bed(name)
+    words = bed.command(node, argv or ["/bin/bash"])
+    sys.stdout.flush()
+    os.execvpe(words[0], words, bed.environment())
+
+
+@app.command()
+def power(
+    order: str = typer.Argument(..., metavar="on|off|cycle|freeze|thaw|status"),
+    node: str = typer.Argument(..., metavar="NODE"),
+    name: str = NAME,
+) -> None:
+    """Switch a node's power, as pulling its plug does; or freeze it, as a hang does."""
+    if order not in ("on", "off", "cycle", "freeze", "thaw", "status"):
+        raise typer.BadParameter("on, off, cycle, freeze, thaw or status")
+    print(beds.Bed(name).power(node, order))
+
+
+@app.command()
+def link(
+    order: str = typer.Argument(..., metavar="up|down"),
+    node: str = typer.Argument(..., metavar="NODE"),
+    number: int = typer.Argument(None, metavar="[LINK]", help="0 or 1 (default: all links of the node)"),
+    name: str = NAME,
+) -> None:
+    """Pull a node's corosync links out of the switch, or plug them in."""
+    if order not in ("up", "down"):
+        raise typer.BadParameter("up or down")
+    bed = beds.Bed(name)
+    bed.link(node, order == "up", number)
+    print(" ".join(f"{link} {'up' if is_up else 'down'}" for link, is_up in bed.links(node).items()))
+
+
+@app.command()
+def deploy(name: str = NAME) -> None:
+    """Lay agents, guard and hook into the running nodes again, from the code that runs this command."""
+    for node in beds.Bed(name).deploy():
+        print(f"{node}: agents, guard and hook are in place")

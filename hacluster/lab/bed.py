@@ -1,0 +1,476 @@
+"""A lab: a whole Pacemaker cluster on this machine, brought up from a Cluster and taken down without a trace.
+
+A Bed is only a name and a Cluster; everything it knows about a running lab it reads from the kernel and from the
+lab's run directory, so any process can use a lab that another one made, also after that one was killed. `down` needs
+nothing but the name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hacluster.lab import disks, fabric, host, node_files, power
+from hacluster.lab.layout import HACLUSTER_PASSWORD, RUNS, Bmc, Layout, bmcs, check
+from hacluster.model import Cluster
+from hacluster.problems import Refused, kind
+
+BUSY = kind("HA707", "Somebody else is working on this lab", "Two that build or remove one lab would break it.")
+ALREADY = kind("HA708", "Another lab of this name is up", "A lab is built from one spec; it is not changed in place.")
+NO_LAB = kind("HA709", "There is no such lab", "The command needs a lab that is up.")
+NO_NODE = kind("HA710", "There is no such node", "The lab has the nodes of its spec.")
+NODE_OFF = kind("HA711", "The node is off", "Nothing runs in a node without power.")
+NOT_ONLINE = kind("HA712", "The cluster did not come up", "Every node must be online, with a DC, within the deadline.")
+LEFT_OVER = kind("HA713", "Something of the lab is left over", "A lab leaves nothing behind.")
+POWER_FAILED = kind("HA714", "A node could not be switched", "The kernel did not do it within its deadline.")
+
+ONLINE_WITHIN = 60.0
+CHARACTER_DEVICES = (
+    ("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0), ("/dev/net/tun", 10, 200),
+)  # fmt: skip
+
+Report = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+class Bed:
+    """The lab called `name`. `cluster` is needed to bring it up; for everything else the name is enough."""
+
+    def __init__(self, name: str = "lab", cluster: Cluster | None = None) -> None:
+        self.name = name
+        self.cluster = cluster
+        self.run = RUNS / name
+
+    # ---- the whole lab
+
+    def up(self, report: Report = _silent, *, project: Path | None = None, spec: bytes | None = None) -> None:
+        """Bring the lab up and wait until every node is online. A half-built lab of this name is removed first.
+
+        `project` is mounted read-only in each node (default: where this code is); `spec` becomes each node's
+        /etc/hacluster/cluster.toml. `report` gets a line per step. Raises Refused.
+        """
+        started = time.monotonic()
+
+        def step(line: str) -> None:
+            report(f"{time.monotonic() - started:5.1f} s  {line}")
+
+        if self.cluster is None:
+            raise ValueError("a lab is brought up from a Cluster")
+        check(self.name, self.cluster)
+        if problems := host.findings():
+            raise Refused(problems)
+        cgroups = host.cgroup2()
+        assert cgroups is not None
+        layout = Layout(self.name, self.cluster, cgroups)
+        digest = hashlib.sha256(repr(self.cluster).encode()).hexdigest()
+        with self._alone():
+            if self.is_up():
+                if self._state()["cluster"] != digest:
+                    raise Refused(
+                        ALREADY(
+                            f"The lab {self.name} is up, with another cluster in it.",
+                            where=self.name,
+                            remedy=f"hactl lab down --name {self.name}",
+                        )
+                    )
+                step("already up")
+            else:
+                self._remove(step)
+                try:
+                    self._build(layout, digest, project or Path(__file__).parents[2], spec, step)
+                except BaseException:
+                    self._remove(_silent)
+                    raise
+            for node in self.cluster.nodes:
+                self._switch(node.name, "on")
+            self._wait_online(layout, step)
+
+    def down(self, report: Report = _silent) -> list[str]:
+        """Remove the lab, whatever state it is in, and return what is left over: nothing, or what would not go."""
+        with self._alone():
+            self._remove(report)
+        return self.leftovers()
+
+    def is_up(self) -> bool:
+        """True when the lab was built to its end. Its nodes may be on or off."""
+        return (self.run / "ready").exists()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep everybody else from building or removing this lab meanwhile. Raises Refused (HA707)."""
+        RUNS.mkdir(exist_ok=True)
+        fd = os.open(RUNS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lock = os.open(f".{self.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=fd)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                raise Refused(
+                    BUSY(f"The lab {self.name} is being brought up or down right now.", where=self.name)
+                ) from None
+            try:
+                yield
+            finally:
+                if not self.run.exists():
+                    (RUNS / f".{self.name}.lock").unlink(missing_ok=True)
+                os.close(lock)
+        finally:
+            os.close(fd)
+            try:
+                RUNS.rmdir()
+            except OSError:
+                pass  # another lab lives there
+
+    def _build(self, layout: Layout, digest: str, project: Path, spec: bytes | None, step: Report) -> None:
+        assert self.cluster is not None
+        self.run.mkdir(parents=True, mode=0o755)
+        host.run(["mount", "-t", "tmpfs", "-o", "size=50%,mode=755", "hacluster-lab", self.run])
+        host.run(["mount", "--make-private", self.run])
+        for name in ("ns", "nodes", "bmc"):
+            (self.run / name).mkdir()
+        (layout.cgroup / "fabric").mkdir(parents=True)
+        devices = disks.build(layout)
+        step("disks and guest")
+        controllers = bmcs(self.cluster, secrets.token_hex(8))
+        state = {
+            "lab": self.name,
+            "cluster": digest,
+            "cgroup": str(layout.cgroup),
+            "nodes": {node.name: {"ports": layout.ports(node)} for node in self.cluster.nodes},
+            "bmcs": {bmc.device: {"node": bmc.node, "address": bmc.address} for bmc in controllers},
+            "block": [[disk.vm, disk.path, str(disk.image)] for disk in layout.block_disks()],
+            "file": [[disk.vm, disk.path, str(disk.image)] for disk in layout.file_disks()],
+        }
+        (self.run / "bed.json").write_text(json.dumps(state, indent=1))
+        self._lay_nodes(layout, devices, controllers, project, spec)
+        step("the nodes' disks")
+        fabric.build_switch(layout, controllers)
+        fabric.start_lock_server(layout)
+        for bmc in controllers:
+            fabric.start_bmc(layout, bmc)
+        step("switch, BMCs, lock server")
+        for node in self.cluster.nodes:
+            supply = power.Supply(str(self.run), node.name)
+            power.on(supply, wait=False)
+        for node in self.cluster.nodes:
+            power.wait_until_up(power.Supply(str(self.run), node.name))
+        step("nodes have booted")
+        (self.run / "ready").touch()
+
+    def _lay_nodes(
+        self,
+        layout: Layout,
+        devices: Sequence[disks.Device],
+        controllers: Sequence[Bmc],
+        project: Path,
+        spec: bytes | None,
+    ) -> None:
+        assert self.cluster is not None
+        keys = make_keys(self.run / "keys", [node.name for node in self.cluster.nodes])
+        masks = node_files.masked()
+        shim = build_shim(self.run) if layout.directories() else None
+        password = host.run(["openssl", "passwd", "-6", HACLUSTER_PASSWORD]).strip()
+        accounts = node_files.accounts(Path("/etc/shadow").read_text(), password)
+        common = [accounts, *node_files.commands(project, sys.executable), *self._secrets(controllers)]
+        if spec is not None:
+            common.append(node_files.NodeFile("/etc/hacluster/cluster.toml", spec, 0o600))
+        common += [*node_files.guard(layout), *guard_files()]
+        for node in self.cluster.nodes:
+            upper = layout.directory(node.name) / "upper"
+            lay_directories(upper)
+            (layout.directory(node.name) / "work").mkdir()
+            node_files.write(
+                upper,
+                [
+                    *node_files.systemd(layout, node, masks),
+                    *node_files.ssh(layout, node, keys),
+                    *node_files.cluster(layout, node, keys),
+                    *node_files.libvirt(layout, node, shim),
+                    *common,
+                ],
+            )
+            lines = [f"{path} c {major} {minor}" for path, major, minor in CHARACTER_DEVICES]
+            lines += [f"{device.path} b {device.major} {device.minor}" for device in devices]
+            (layout.directory(node.name) / "devices").write_text("\n".join(lines) + "\n")
+            binds = [f"{layout.shared(storage)} {storage.source} rw" for storage in layout.directories()]
+            for storage in layout.directories():
+                (upper / storage.mount.lstrip("/")).mkdir(parents=True, exist_ok=True)
+            environment = Path(sys.prefix)
+            binds += [f"{place} {place} ro" for place in _mounted(project, environment)]
+            (layout.directory(node.name) / "binds").write_text("\n".join(binds) + "\n")
+
+    def _secrets(self, controllers: Sequence[Bmc]) -> list[node_files.NodeFile]:
+        """The files that the spec's fence devices take their passwords from."""
+        assert self.cluster is not None
+        passwords = {bmc.device: bmc.password for bmc in controllers}
+        return [
+            node_files.NodeFile(secret.argument, passwords[device.name] + "\n", 0o600)
+            for device in self.cluster.fence_devices
+            for name, secret in device.secrets.items()
+            if secret.scheme == "file" and name == "password" and device.name in passwords
+        ]
+
+    def _wait_online(self, layout: Layout, step: Report) -> None:
+        assert self.cluster is not None
+        wanted = {node.name for node in self.cluster.nodes}
+        end = time.monotonic() + ONLINE_WITHIN
+        first = self.cluster.nodes[0].name
+        online: set[str] = set()
+        while time.monotonic() < end:
+            online = self.online(first)
+            if online >= wanted:
+                step(f"online: {' '.join(sorted(online))}")
+                return
+            time.sleep(0.2)
+        raise Refused(
+            NOT_ONLINE(
+                f"Not online after {ONLINE_WITHIN:.0f} s: {', '.join(sorted(wanted - online))}.",
+                where=layout.name,
+                remedy=f"hactl lab exec {sorted(wanted - online)[0]} -- journalctl -b",
+            )
+        )
+
+    def online(self, witness: str) -> set[str]:
+        """The nodes that `witness` sees online while there is a DC; empty when it does not answer."""
+        done = self.exec(witness, ["crm_mon", "-1", "--output-as=xml"], timeout=10)
+        if done.returncode:
+            return set()
+        from lxml import etree
+
+        tree = etree.fromstring(done.stdout.encode())
+        if tree.find("summary/current_dc[@present='true']") is None:
+            return set()
+        return {str(node.get("name")) for node in tree.iterfind("nodes/node[@online='true']")}
+
+    def _remove(self, report: Report) -> None:
+        """Take everything away that carries this lab's name. Works on any wreck, and twice."""
+        cgroups = host.cgroup2()
+        cgroup = None if cgroups is None else cgroups / "hacluster-lab" / self.name
+        if cgroup is not None and cgroup.is_dir():
+            power.kill_cgroup(str(cgroup))
+            try:
+                cgroup.parent.rmdir()
+            except OSError:
+                pass  # another lab lives there
+            report("processes have ended")
+        disks.take_apart(self.run)
+        below = f"{self.run}/"
+        for target in reversed([target for target, _, _ in host.mounts() if (target + "/").startswith(below)]):
+            end = time.monotonic() + 5
+            while os.path.ismount(target):
+                host.run(["umount", target] if time.monotonic() < end else ["umount", "--lazy", target], check=False)
+                if os.path.ismount(target):
+                    time.sleep(0.05)
+        if self.run.exists():
+            shutil.rmtree(self.run)
+            report("mounts, loop devices and files are gone")
+
+    def leftovers(self) -> list[str]:
+        """What the kernel still has of this lab, one line each."""
+        left = [f"mount {target}" for target, _, _ in host.mounts() if (target + "/").startswith(f"{self.run}/")]
+        left += [f"loop device {device} on {backing}" for device, backing in disks.loops(self.run)]
+        cgroups = host.cgroup2()
+        if cgroups is not None and (cgroups / "hacluster-lab" / self.name).exists():
+            left.append(f"cgroup {cgroups / 'hacluster-lab' / self.name}")
+        left += [f"process {pid} {command}" for pid, command in processes(self.name)]
+        if self.run.exists():
+            left.append(f"directory {self.run}")
+        return left
+
+    def deploy(self) -> list[str]:
+        """Lay the guard's files into the nodes again; the nodes they went to. Those that are off get them, too.
+
+        A running node's libvirtd is told to reload, as it looks for hooks only when it starts. Raises Refused.
+        """
+        names = self.nodes() if self.is_up() else []
+        if not names:
+            raise Refused(NO_LAB(f"There is no lab called {self.name}.", where=self.name, remedy="hactl lab up"))
+        for name in names:
+            leader = self._supply(name).leader()
+            # An overlay's upper layer may not be written to below a mounted overlay: go in through its root.
+            root = self.run / "nodes" / name / "upper" if leader is None else Path(f"/proc/{leader}/root")
+            node_files.write(root, guard_files())
+            if leader is not None:
+                self.exec(name, ["systemctl", "reload", "libvirtd"], timeout=20)
+        return names
+
+    # ---- one node
+
+    def _state(self) -> dict[str, object]:
+        return dict(json.loads((self.run / "bed.json").read_text()))
+
+    def _supply(self, node: str) -> power.Supply:
+        if not self.is_up():
+            raise Refused(NO_LAB(f"There is no lab called {self.name}.", where=self.name, remedy="hactl lab up"))
+        try:
+            return power.Supply(str(self.run), node)
+        except KeyError:
+            names = ", ".join(self.nodes())
+            raise Refused(NO_NODE(f"The lab {self.name} has no node {node}.", where=node, nodes=names)) from None
+
+    def nodes(self) -> list[str]:
+        """The lab's nodes, in the spec's order."""
+        nodes = self._state()["nodes"]
+        assert isinstance(nodes, dict)
+        return list(nodes)
+
+    def command(self, node: str, argv: Sequence[str]) -> list[str]:
+        """The command of this machine that runs `argv` in a node, in the node's cgroup, as root.
+
+        Raises Refused when there is no such node or it is off.
+        """
+        supply = self._supply(node)
+        leader = supply.leader()
+        if leader is None:
+            raise Refused(
+                NODE_OFF(f"{node} is off.", where=node, remedy=f"hactl lab power on {node} --name {self.name}")
+            )
+        group = Path(supply.cgroup) / "exec"
+        group.mkdir(exist_ok=True)
+        return [
+            "/bin/sh", "-c", 'echo 0 >"$0" && exec "$@"', str(group / "cgroup.procs"),
+            "nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "--wdns=/root", "--", *argv,
+        ]  # fmt: skip
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The environment of a command in a node: the node's, and the caller's terminal."""
+        return {**power.ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb"), "container": "hacluster-lab"}
+
+    def exec(
+        self, node: str, argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a node to its end. One that does not end is killed after `timeout` seconds: 124 or 137."""
+        bounded = ["timeout", "--kill-after=1", str(timeout), *argv]
+        return subprocess.run(
+            self.command(node, bounded), env=self.environment(), input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True, text=True, errors="replace", check=False, timeout=timeout + 30,
+        )  # fmt: skip
+
+    def power(self, node: str, order: str) -> str:
+        """`on`, `off`, `cycle`, `freeze`, `thaw`, or `status`; the node's power afterwards: on, off or frozen.
+
+        Raises Refused.
+        """
+        supply = self._supply(node)
+        if order in ("freeze", "thaw"):
+            with _as_problem(node):
+                power.freeze(str(self.run), node, order == "freeze")
+        elif order != "status":
+            self._switch(node, order)
+        return supply.status()
+
+    def _switch(self, node: str, order: str) -> None:
+        with _as_problem(node):
+            power.switch(str(self.run), node, order)
+
+    def link(self, node: str, up: bool, link: int | None = None) -> None:
+        """Plug a node's corosync links in or pull them; `link` None means all of them. Raises Refused."""
+        supply = self._supply(node)
+        for port, bridge, *_ in supply.ports:
+            if bridge == f"link{link}" or (link is None and bridge.startswith("link")):
+                state = "up" if up else "down"
+                host.run(["nsenter", f"--net={supply.switch}", "ip", "link", "set", port, state])
+
+    def links(self, node: str) -> dict[str, bool]:
+        """Each corosync link of a node: True when it is plugged in and the node has power."""
+        supply = self._supply(node)
+        shown = host.run(["nsenter", f"--net={supply.switch}", "ip", "-o", "link"])
+        plugged = {line.split(": ")[1].split("@")[0] for line in shown.splitlines() if "state UP" in line}
+        return {bridge: port in plugged for port, bridge, *_ in supply.ports if bridge.startswith("link")}
+
+
+@contextmanager
+def _as_problem(node: str) -> Iterator[None]:
+    try:
+        yield
+    except power.PowerError as error:
+        raise Refused(POWER_FAILED(str(error), where=node)) from error
+
+
+def _mounted(*places: Path) -> list[Path]:
+    """Which of these directories a node must be given: not what /usr brings, and nothing twice."""
+    kept: list[Path] = []
+    for place in sorted({place.resolve() for place in places}):
+        if place != Path("/usr") and not any(place.is_relative_to(other) for other in kept):
+            kept.append(place)
+    return kept
+
+
+def processes(name: str) -> Iterator[tuple[int, str]]:
+    """The living processes of a lab: (pid, command). A zombie that nobody has waited for is not one."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            inside = f"/hacluster-lab/{name}/" in (entry / "cgroup").read_text().replace("\n", "/\n")
+            if inside and "\nState:\tZ" not in (entry / "status").read_text():
+                yield int(entry.name), (entry / "comm").read_text().strip()
+        except OSError:
+            continue
+
+
+def make_keys(directory: Path, names: Sequence[str]) -> node_files.Keys:
+    """Fresh keys for a lab: corosync's, Pacemaker's, and for each node a host key and a root key. Raises Refused."""
+    directory.mkdir(mode=0o700)
+
+    def pair(owner: str, comment: str) -> tuple[str, str]:
+        path = directory / f"{owner}"
+        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path])
+        return path.read_text(), path.with_name(path.name + ".pub").read_text()
+
+    return node_files.Keys(
+        corosync=secrets.token_bytes(256),
+        pacemaker=secrets.token_bytes(256),
+        hosts={name: pair(f"host-{name}", name) for name in names},
+        roots={name: pair(f"root-{name}", f"root@{name}") for name in names},
+    )
+
+
+def build_shim(run: Path) -> bytes:
+    """Compile the statfs shim. Raises Refused when the compiler refuses."""
+    out = run / "statfs.so"
+    host.run(["gcc", "-shared", "-fPIC", "-O1", "-o", out, Path(__file__).parent / "assets" / "statfs.c"])
+    return out.read_bytes()
+
+
+def guard_files() -> list[node_files.NodeFile]:
+    """The guard of a lab node: what `hactl node bootstrap` installs, and the client of the lock server."""
+    try:
+        from hacluster.host import payload
+    except ImportError:
+        return []
+    client = (Path(__file__).parent / "dlm_client.py").read_bytes()
+    return [
+        *(node_files.NodeFile(file.destination, file.content, file.mode) for file in payload.files()),
+        node_files.NodeFile("/usr/lib/hacluster/lab_dlm.py", client),
+    ]
+
+
+def lay_directories(upper: Path) -> None:
+    """Make the directories of a node that nothing of the machine shows through."""
+    for path, mode, owner in node_files.OPAQUE:
+        directory = upper / path.lstrip("/")
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(mode)
+        if owner != "root":
+            shutil.chown(directory, owner, "haclient")
+        os.setxattr(directory, "trusted.overlay.opaque", b"y")
+    for path in node_files.EMPTY:
+        (upper / path.lstrip("/")).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,116 @@
+"""What surrounds the nodes: the switch with one bridge per link, the BMCs, and the DLM stand-in.
+
+The switch is a network namespace of its own. Nothing in it is reachable from the machine's own network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hacluster.lab import host, power
+from hacluster.lab.layout import DLM_PORT, SWITCH, Bmc, Layout
+from hacluster.problems import Refused
+
+
+def build_switch(layout: Layout, bmcs: Sequence[Bmc]) -> None:
+    """Make the switch's namespace, a bridge per link and per VM network, and the addresses of switch and BMCs."""
+    switch = layout.run / "ns" / SWITCH
+    switch.touch()
+    host.run(["unshare", f"--net={switch}", "true"])
+    script = "ip link set lo up\n"
+    bridges = [f"link{link}" for link in range(layout.links)] + [network.bridge for network in layout.cluster.networks]
+    for bridge in bridges:
+        script += f"ip link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
+        script += f"ip link set {bridge} up\n"
+    own = layout.switch_addresses()
+    for link, address in enumerate(own):
+        script += f"ip addr add {address}/24 dev link{link}\n"
+    for address in dict.fromkeys(bmc.address for bmc in bmcs):
+        link = next(n for n, gateway in enumerate(own) if _same_network(gateway, address))
+        script += f"ip addr add {address}/24 dev link{link}\n"
+    host.run(["nsenter", f"--net={switch}", "/bin/sh", "-ec", script])
+
+
+def _same_network(one: str, other: str) -> bool:
+    return ipaddress.IPv4Address(other) in ipaddress.IPv4Network(f"{one}/24", strict=False)
+
+
+def start_bmc(layout: Layout, bmc: Bmc) -> None:
+    """Start ipmi_sim for one fence device; what it switches is the node's power."""
+    directory = layout.run / "bmc" / bmc.device
+    (directory / "state").mkdir(parents=True)
+    chassis = directory / "chassis"
+    chassis.write_text(f'#!/bin/sh\nexec {power.PYTHON} -IS {power.__file__} bmc {layout.run} {bmc.node} "$@"\n')
+    chassis.chmod(0o755)
+    guid = f"{ipaddress.IPv4Address(bmc.address).packed.hex():0>32}"
+    levels = "".join(
+        f"    allowed_auths_{level} none md2 md5 straight\n" for level in ("callback", "user", "operator", "admin")
+    )
+    lan = directory / "lan.conf"
+    lan.touch(0o600)
+    lan.write_text(
+        f'name "{bmc.device}"\nset_working_mc 0x20\n  startlan 1\n    addr {bmc.address} 623\n    priv_limit admin\n'
+        f'{levels}    guid {guid}\n  endlan\n  chassis_control "{chassis}"\n'
+        f'  user 1 true "" "" user 10 none md2 md5 straight\n'
+        f'  user 2 true "{bmc.username}" "{bmc.password}" admin 10 none md2 md5 straight\n'
+    )
+    commands = directory / "commands"
+    commands.write_text(
+        "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\n"
+        "sel_enable 0x20 1000 0x0a\nmc_enable 0x20\n"
+    )
+    _spawn(layout, ["ipmi_sim", "-n", "-c", lan, "-f", commands, "-s", directory / "state"], directory / "log")
+
+
+def start_lock_server(layout: Layout) -> None:
+    """Start the DLM stand-in on every link's switch address. Raises Refused when it does not answer within 5 s."""
+    addresses = layout.switch_addresses()
+    nodes = [f"{address}={node.name}" for node in layout.cluster.nodes for address in node.addresses]
+    listen = [f"{address}:{DLM_PORT}" for address in addresses]
+    socket = layout.run / "dlm.sock"
+    code = str(Path(__file__).parents[2])
+    start = f"import sys; sys.path.insert(0, {code!r}); from hacluster.lab.dlm_server import main; main(sys.argv[1:])"
+    _spawn(
+        layout,
+        [power.PYTHON, "-IS", "-c", start, socket, ",".join(listen), ",".join(nodes)],
+        layout.run / "dlm.log",
+    )
+    end = time.monotonic() + 5
+    while not socket.exists():
+        if time.monotonic() > end:
+            log = (layout.run / "dlm.log").read_text(errors="replace")
+            raise Refused(host.FAILED("The DLM stand-in did not start.", log=log.strip()))
+        time.sleep(0.01)
+
+
+def _spawn(layout: Layout, argv: Sequence[str | Path], log: Path) -> None:
+    """Start a process of the fabric, in the switch and in the fabric's cgroup, as nobody's child."""
+    command = ["nsenter", f"--net={layout.run / 'ns' / SWITCH}", *map(str, argv)]
+    # The shell enters the cgroup, so that whatever this process was started by does not hold it.
+    script = '{ echo 0 >"$0" && exec "$@"; } &'
+    with log.open("ab") as out:
+        subprocess.run(
+            ["/bin/sh", "-c", script, str(layout.cgroup / "fabric" / "cgroup.procs"), *command],
+            env=power.ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            check=True, timeout=10,
+        )  # fmt: skip
+
+
+def bmc_answers(cgroup: str, directory: Path) -> bool:
+    """True when the ipmi_sim of the BMC in `directory` is running in the lab whose cgroup this is."""
+    pids = Path(cgroup, "fabric", "cgroup.procs").read_text().split()
+    return any(_is_ipmi_sim(pid, directory) for pid in pids)
+
+
+def _is_ipmi_sim(pid: str, directory: Path) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            words = file.read().split("\0")
+    except OSError:
+        return False
+    return os.path.basename(words[0]) == "ipmi_sim" and str(directory / "lan.conf") in words
