@@ -52,6 +52,14 @@ class Runner(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Where an admin keeps secrets: on the machine where hactl runs."""
+
+    def read(self, scheme: str, argument: str, *, deadline: float = 20.0) -> str:
+        """A secret's value, without its final line end; scheme is file, env or cmd. Raises Refused."""
+        ...
+
+
 class Conflict(Exception):
     """The compare-and-set was refused: the CIB on the cluster is newer than the one that was read."""
 

@@ -41,8 +41,7 @@ class NodeHosts:
         # A second more than the command's own deadline: the runner's error says more than "no answer".
         answers = gather({node: partial(self._probe, node, deadline) for node in nodes}, deadline + 1)
         return {
-            node: Unknown(f"{node}: {answer}") if isinstance(answer, Exception) else answer
-            for node, answer in answers.items()
+            node: Unknown(str(answer)) if isinstance(answer, Exception) else answer for node, answer in answers.items()
         }
 
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
@@ -86,9 +85,9 @@ class NodeHosts:
         except Refused as no:
             return Unknown("; ".join(f"{p.message} ({p.remedy})" for p in no.problems))
         if done.code == 127:
-            return Unknown(f"{node} has no {PROBE}: hactl node bootstrap {node}")
+            return Unknown(f"it has no {PROBE} (hactl node bootstrap {node})")
         if not done.ok:
-            return Unknown(f"{node}: the probe failed: {done.err.decode(errors='replace').strip()[-300:]}")
+            return Unknown(f"the probe failed: {done.err.decode(errors='replace').strip()[-300:]}")
         return read(node, done.out)
 
 
@@ -97,9 +96,9 @@ def read(node: str, text: bytes) -> HostFacts | Unknown:
     try:
         told = json.loads(text)
     except ValueError as error:
-        return Unknown(f"{node}: the probe's answer is no JSON ({error})")
+        return Unknown(f"the probe's answer is no JSON ({error})")
     if not isinstance(told, dict) or told.get("format") != FORMAT:
-        return Unknown(f"{node}: the probe speaks another format than {FORMAT}; hactl node bootstrap {node} renews it")
+        return Unknown(f"the probe speaks another format than {FORMAT}; hactl node bootstrap {node} renews it")
     return HostFacts(
         node=node,
         boot_id=str(told.get("boot_id") or ""),

@@ -91,9 +91,9 @@ class NodeRunner:
             else:
                 done = self._run_remote(node, argv, stdin, begun + deadline)
         except Unreachable as error:
-            log.warning("no answer", node=node, command=list(argv), seconds=_since(begun), reason=str(error))
+            log.warning("no answer", node=node, command=_shown(argv), seconds=_since(begun), reason=str(error))
             raise
-        log.info("ran", node=node, command=list(argv), seconds=_since(begun), code=done.code, stdin_bytes=len(stdin))
+        log.info("ran", node=node, command=_shown(argv), seconds=_since(begun), code=done.code, stdin_bytes=len(stdin))
         return done
 
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
@@ -262,6 +262,12 @@ def _drain(receive: object, into: bytearray) -> None:
             into += data
             if len(into) > local.OUTPUT_LIMIT:
                 return
+
+
+def _shown(argv: Sequence[str]) -> str:
+    """A command for the log: a script goes by the name it was given, as `sh -c SCRIPT NAME ARGUMENT…` has it."""
+    script = list(argv[:2]) == ["sh", "-c"] and len(argv) > 3
+    return shlex.join(argv[3:] if script else argv)
 
 
 def _left(until: float) -> float:

@@ -149,7 +149,7 @@ def _node(node: NodeView, seen: Observation) -> Iterator[Problem]:
         yield NODE_DOWN(f"{node.name} is offline", where=where, remedy=f"pcs cluster start {node.name}")
     if isinstance(node.facts, Unknown):
         if node.online:
-            yield NODE_SILENT(f"{node.name}: {node.facts.reason}", where=where, remedy=f"ssh root@{node.name} true")
+            yield NODE_SILENT(node.facts.reason, where=where, remedy=f"ssh root@{node.name} true")
         return
     if node.facts.hook_ok is False:
         yield HOOK_MISSING(
@@ -224,7 +224,13 @@ def _vm(vm: VmView, now: float | None) -> Iterator[Problem]:
             locks=vm.lock,
         )
     if state.UNKNOWN in vm.state:
-        yield UNKNOWN_STATE(f"{vm.name}: {vm.state}", where=where, remedy="docs/runbooks/a-node-is-dead.md")
+        yield UNKNOWN_STATE(
+            f"it is not known whether {vm.name} runs",
+            where=where,
+            remedy="docs/runbooks/a-node-is-dead.md",
+            silent=", ".join(vm.unknown) or "libvirt",
+            pacemaker=f"{vm.role} {', '.join(vm.nodes)}".strip(),
+        )
     if vm.blocked:
         yield VM_BLOCKED(
             f"Pacemaker has blocked {vm.name}", where=where, remedy=f"pcs resource cleanup {vm.name}", state=vm.state

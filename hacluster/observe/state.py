@@ -76,7 +76,7 @@ def word(told: Testimony) -> tuple[str, str | None]:
     """The state for people, and the node of the only copy (None when there is not exactly one)."""
     copies = [node for node, is_there in told.presence.items() if is_there == "PRESENT"]
     silent = [node for node, is_there in told.presence.items() if is_there == "UNKNOWN"]
-    if len([node for node in copies if not _halted(told.domains.get(node))]) > 1:
+    if len([node for node in copies if not _halted(told, node)]) > 1:
         return f"{TWICE}: {' and '.join(copies)}", None
     if len(copies) > 1:
         return _two(told, copies), None
@@ -128,7 +128,11 @@ def _none(told: Testimony, silent: list[str]) -> str:
     return "stopped"
 
 
-def _halted(known: Domain | Unknown | None) -> bool:
+def _halted(told: Testimony, node: str) -> bool:
+    known = told.domains.get(node)
+    if known is None:
+        # libvirt has not listed it yet. A seat admits only an incoming QEMU, which waits for the migration's end.
+        return _mode(told, node) == "CR"
     return isinstance(known, Domain) and known.state in _HALTED
 
 
