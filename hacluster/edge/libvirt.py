@@ -53,7 +53,12 @@ class NodeLibvirt:
         """As Hosts.job."""
 
         def ask(connection: libvirt.virConnect) -> Mapping[str, int] | None:
-            stats = connection.lookupByName(domain).jobStats()
+            try:
+                stats = connection.lookupByName(domain).jobStats()
+            except libvirt.libvirtError as error:
+                if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    return None
+                raise
             if not stats.get("type"):
                 return None
             return {name: int(stats[name]) for name in NUMBERS if name in stats}
@@ -63,13 +68,15 @@ class NodeLibvirt:
     def compare_cpu(self, node: str, cpu_xml: str, deadline: float) -> str | Unknown:
         """As Hosts.compare_cpu."""
 
-        def ask(connection: libvirt.virConnect) -> str:
+        def ask(connection: libvirt.virConnect) -> str | Unknown:
             words = {
                 libvirt.VIR_CPU_COMPARE_INCOMPATIBLE: "incompatible",
                 libvirt.VIR_CPU_COMPARE_IDENTICAL: "identical",
                 libvirt.VIR_CPU_COMPARE_SUPERSET: "superset",
             }
-            return words[connection.compareCPU(cpu_xml, 0)]
+            return words.get(connection.compareCPU(cpu_xml, 0)) or Unknown(
+                f"libvirt on {node} did not compare the CPUs"
+            )
 
         return self._ask(node, ask, deadline)
 
@@ -80,7 +87,7 @@ class NodeLibvirt:
             self._forget(node)
             log.warning("libvirt did not answer", node=node, seconds=deadline)
             return Unknown(f"libvirt on {node}: {error}")
-        except (libvirt.libvirtError, KeyError) as error:
+        except libvirt.libvirtError as error:
             self._forget(node)
             return Unknown(f"libvirt on {node}: {error}")
 

@@ -194,7 +194,7 @@ class PacemakerTools:
             return done.out
         raise Refused(
             TOOL_FAILED(
-                f"{what} failed: {_said(done) or 'no message'}",
+                f"{what} failed: {_said(done).partition('<')[0].strip() or 'no message'}",
                 where=self._node,
                 remedy="hactl status",
                 exit_code=done.code,
@@ -203,7 +203,8 @@ class PacemakerTools:
 
 
 def _said(done: Completed) -> str:
-    return (done.err + done.out).decode(errors="replace").strip()
+    """What a tool said, the message first: cibadmin shows the whole CIB after some of its errors."""
+    return (done.err + done.out[:4096]).decode(errors="replace").strip()
 
 
 def _version(text: str) -> tuple[int, ...]:
