@@ -1,0 +1,203 @@
+"""What this node remembers of a VM during this boot, and what a value block says.
+
+/run/hacluster/vm/UUID            the mode of this node's run-lock; it never claims more than the lock itself
+/run/hacluster/vm/UUID.qemu       pid and start time of its QEMU, recorded when libvirt reported it started
+/run/hacluster/vm/UUID.starting   libvirt is between deciding to create a QEMU and its being there to be seen
+/run/hacluster/vm/UUID.agent      an agent is about to start it
+/run/hacluster/vm/UUID.incoming   libvirt announced an incoming move that has not been prepared yet (used once)
+/run/hacluster/vm/UUID.lock       the flock around lock operations
+
+The hook reads these under libvirt's locks: plain files, no DLM, no libvirt.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from hacluster.guard.dlm import EX, MODE_NAMES, NL, VALUE_SIZE
+
+RUN = "/run/hacluster/vm"
+LOCKSPACE = "/run/hacluster/lockspace"
+SUFFIXES = (".qemu", ".starting", ".agent", ".incoming", ".lock")
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+GRACE = 5.0
+"""Seconds after its libvirtd's death for which a start still counts as in flight: a forked child may not have
+noticed yet that the daemon is gone."""
+
+_FORMAT = 1
+
+
+def boot_id() -> str:
+    """This boot's id."""
+    with open(BOOT_ID, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def read_pairs(path: str) -> dict[str, str] | None:
+    """The KEY=VALUE lines of a file, None when there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(line.split("=", 1) for line in file.read().splitlines() if "=" in line)
+    except FileNotFoundError:
+        return None
+
+
+def write_pairs(path: str, pairs: dict[str, str]) -> None:
+    """Replace a file by these KEY=VALUE lines; a reader sees the old or the new, never half of it."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    temporary = f"{path}.{os.getpid()}~"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write("".join(f"{key}={value}\n" for key, value in pairs.items()))
+    os.rename(temporary, path)
+
+
+def remove(path: str) -> None:
+    """Remove a file that need not be there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+class State:
+    """This node's claim on a VM: mode, the move it belongs to, and since when (seconds since the epoch)."""
+
+    __slots__ = ("mode", "nonce", "since", "target")
+
+    def __init__(self, mode: int, nonce: str = "", target: str = "", since: int = 0) -> None:
+        self.mode = mode
+        self.nonce = nonce
+        self.target = target
+        self.since = since
+
+
+def read(uuid: str, directory: str = RUN) -> State:
+    """The claim as recorded; NL when there is no record, or when it is one of another boot."""
+    pairs = read_pairs(f"{directory}/{uuid}")
+    if pairs is None or pairs.get("boot") != boot_id() or pairs.get("mode") not in MODE_NAMES:
+        return State(NL)
+    since = pairs.get("since", "")
+    return State(
+        MODE_NAMES.index(pairs["mode"]),
+        pairs.get("nonce", ""),
+        pairs.get("target", ""),
+        int(since) if since.isdigit() else 0,
+    )
+
+
+def write(uuid: str, state: State, directory: str = RUN) -> None:
+    """Record the claim. Mode NL says: a lock operation was begun, look whether it left something behind."""
+    write_pairs(
+        f"{directory}/{uuid}",
+        {
+            "mode": MODE_NAMES[state.mode],
+            "nonce": state.nonce,
+            "target": state.target,
+            "boot": boot_id(),
+            "since": str(int(time.time())),
+        },
+    )
+
+
+def forget(uuid: str, directory: str = RUN) -> None:
+    """The lock has gone back with proof of absence: what was recorded of its QEMU goes too."""
+    for suffix in ("", ".qemu", ".incoming"):
+        remove(f"{directory}/{uuid}{suffix}")
+
+
+def known(directory: str = RUN) -> tuple[str, ...]:
+    """The uuids that have a record here."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return ()
+    return tuple(sorted(name for name in names if len(name) == 36 and name.count("-") == 4))
+
+
+def lower_case_uuid(text: str) -> str:
+    """A uuid as libvirt and QEMU's command line write it."""
+    return text.strip().lower()
+
+
+def process_start(pid: int, proc: str = "/proc") -> tuple[str, int] | None:
+    """State letter and start time (clock ticks since boot, proc(5) fields 3 and 22); None when there is none."""
+    try:
+        with open(f"{proc}/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return fields[0].decode(), int(fields[19])
+
+
+def mark(uuid: str, suffix: str, pid: int, directory: str = RUN, lifetime: float | None = None) -> None:
+    """Say that process `pid` is about to bring up a QEMU; `lifetime` (seconds) bounds it for steps that may end
+    without anybody being told."""
+    found = process_start(pid)
+    now = time.monotonic()
+    write_pairs(
+        f"{directory}/{uuid}{suffix}",
+        {
+            "pid": str(pid),
+            "start": str(found[1] if found else 0),
+            "at": str(now),
+            "until": str(now + lifetime) if lifetime is not None else "",
+        },
+    )
+
+
+def in_flight(uuid: str, suffix: str, directory: str = RUN) -> bool:
+    """Whether such a marker stands and its process lives (or has died only just now)."""
+    pairs = read_pairs(f"{directory}/{uuid}{suffix}")
+    if pairs is None:
+        return False
+    now = time.monotonic()
+    if pairs.get("until") and now > float(pairs["until"]):
+        return False
+    found = process_start(int(pairs.get("pid", "0")))
+    if found is not None and str(found[1]) == pairs.get("start"):
+        return True
+    return suffix == ".starting" and now - float(pairs.get("at", "0")) < GRACE
+
+
+def node_name(config: str = "/etc/hacluster/guard.conf") -> str:
+    """This node's name in the cluster: what the lockspace agent was told by Pacemaker, else the host's name."""
+    for path in (LOCKSPACE, config):
+        pairs = read_pairs(path)
+        if pairs and pairs.get("node"):
+            return pairs["node"]
+    return os.uname().nodename
+
+
+def encode(target: str, nonce: str, source_boot: str) -> bytes:
+    """A gate's value block: format, whom it admits, for which move, and the boot that opened it (for people).
+
+    One byte format, 7 bytes of the target name's sha256, 8 bytes nonce (16 hex digits), 16 bytes boot id.
+    """
+    packed = bytes([_FORMAT]) + _short(target) + bytes.fromhex(nonce) + bytes.fromhex(source_boot.replace("-", ""))
+    if len(packed) != VALUE_SIZE:
+        raise ValueError(f"nonce {nonce!r} or boot id {source_boot!r} has the wrong length")
+    return packed
+
+
+def admits(value: bytes | None, node: str, nonce: str) -> bool:
+    """Whether a value block admits this node for this move. None, empty or of another format admits nobody."""
+    if value is None or len(value) != VALUE_SIZE or value[0] != _FORMAT or len(nonce) != 16:
+        return False
+    return value[1:8] == _short(node) and value[8:16].hex() == nonce
+
+
+def _short(name: str) -> bytes:
+    from hashlib import sha256
+
+    return sha256(name.encode()).digest()[:7]
+
+
+def new_nonce() -> str:
+    """A move's nonce: 16 random hex digits."""
+    return os.urandom(8).hex()
+
+
+def sealed(uuid: str, directory: str = RUN) -> bool:
+    """Whether this node's claim is EX; the one question a monitor asks."""
+    return read(uuid, directory).mode == EX

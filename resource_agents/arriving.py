@@ -1,0 +1,80 @@
+"""Agent migrate_from: the seat becomes the seal once the source's gate has gone, and only then the guest goes on.
+
+Idempotent: Pacemaker runs it again after a cleanup, on whatever is there. The guest is paused meanwhile, so the
+common path asks nobody: libvirt's status file and /proc say that the copy is here and complete.
+"""
+
+from __future__ import annotations
+
+from hacluster.guard import proof
+from hacluster.guard.dlm import CR, EX, NL, PW, Busy, DlmError
+from hacluster.guard.lock import RunLock
+from resource_agents import codes
+from resource_agents.codes import Failed
+from resource_agents.presence import ASK, LOCK, complaint, give_back, presence, virsh
+from resource_agents.vm import look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from resource_agents.vm import Deadline, Sight, Vm
+
+SLICE = 5.0
+"""Seconds one child polls for the seal before another takes over: no child outlives its use by more."""
+
+
+def migrate_from(vm: Vm, deadline: Deadline) -> int:
+    """Take the VM over from `vm.source`. 0 when it runs here, sealed."""
+    sight = look(vm.name, vm.uuid)
+    if not sight.alive:
+        return _nothing_here(vm, deadline)
+    lock = RunLock(vm.uuid)
+    _seal(vm, lock, deadline)
+    if not sight.complete:
+        sight = look(vm.name, vm.uuid)
+    if not sight.complete:
+        return _half(vm, deadline)
+    if sight.state == "paused" and not sight.stay_paused:
+        sight = _resume(vm, deadline)
+    lock.settle()
+    codes.log(vm.name, f"arrived on {vm.node} from {vm.source}, sealed, {sight.state}")
+    return codes.SUCCESS
+
+
+def _seal(vm: Vm, lock: RunLock, deadline: Deadline) -> None:
+    """Wait for the seal until the operation's deadline: the source's gate goes by proof, or by its fencing."""
+    mode = lock.recorded().mode
+    while mode != EX:
+        try:
+            if mode == NL:
+                mode = lock.adopt(deadline.left(LOCK))
+            if mode not in (CR, EX):
+                what = "its gate is open here" if mode == PW else "it has no seat here"
+                raise Failed(f"{vm.name} is on {vm.node}, but {what}; it is not resumed")
+            lock.seal_seat(deadline.left(SLICE))
+            mode = EX
+        except DlmError as problem:
+            if deadline.over(1.0):
+                why = "its run-lock is " if isinstance(problem, Busy) else ""
+                raise Failed(f"{vm.name} waits on {vm.node}, paused: {why}{problem}") from problem
+
+
+def _resume(vm: Vm, deadline: Deadline) -> Sight:
+    result = virsh(vm, deadline.left(ASK), "resume", vm.uuid)
+    sight = look(vm.name, vm.uuid)
+    if sight.state != "running":
+        raise Failed(f"{vm.name} is sealed on {vm.node}, but does not resume: {complaint(result)}")
+    return sight
+
+
+def _half(vm: Vm, deadline: Deadline) -> int:
+    """We have the seal, so the source is gone, and the memory here never became complete: nothing to save."""
+    virsh(vm, deadline.left(ASK), "destroy", vm.uuid)
+    give_back(vm, deadline.left(LOCK))
+    raise Failed(f"{vm.name} arrived on {vm.node} only in part; its copy is destroyed and {vm.name} starts afresh")
+
+
+def _nothing_here(vm: Vm, deadline: Deadline) -> int:
+    found = presence(vm, deadline.left(ASK))
+    if found.verdict == proof.ABSENT:
+        give_back(vm, deadline.left(LOCK))
+    raise Failed(f"{vm.name} did not arrive on {vm.node}: {found.evidence}")

@@ -1,0 +1,146 @@
+"""ocf:hacluster:lockspace: this node's share in the run-locks. A clone; guarded VMs run only where it does.
+
+Its monitor never calls the lock manager: during a recovery that would time out on every node and stop all VMs. The
+sweep, which does, runs in a child of its own that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+
+from hacluster.guard import VERSION, dlm, state
+from hacluster.guard.child import in_child, run
+from hacluster.guard.dlm import DlmError
+from resource_agents import codes
+from resource_agents.codes import ERR_INSTALLED, Failed
+from resource_agents.integrity import hook_problem
+from resource_agents.vm import DEFAULT_TIMEOUT, Deadline, environment
+
+ATTRIBUTE = "hacluster-guard"
+WHO = "lockspace"
+SWEEP_LOCK = f"{state.RUN}/sweep"
+ASK = 10.0
+
+
+def start(deadline: Deadline) -> int:
+    """Join. The hook must stand: without it libvirt admits everything, so this node would be no guard at all."""
+    if trouble := hook_problem():
+        raise Failed(f"the guard does not start: {trouble}", ERR_INSTALLED)
+
+    def join() -> str:
+        with dlm.open_port(timeout=deadline.left()) as port:
+            port.join()
+        return ""
+
+    try:
+        in_child(join, deadline.left())
+    except DlmError as problem:
+        raise Failed(f"the lockspace of the run-locks cannot be joined: {problem}") from problem
+    node = environment().get("OCF_RESKEY_CRM_meta_on_node") or state.node_name()
+    state.write_pairs(state.LOCKSPACE, {"node": node, "boot": state.boot_id(), "guard": VERSION, "admits": "1"})
+    os.makedirs(state.RUN, mode=0o700, exist_ok=True)
+    _announce(True)
+    return codes.SUCCESS
+
+
+def monitor(_deadline: Deadline) -> int:
+    """Membership by witness; the hook's integrity; and a sweep in the background."""
+    if not dlm.joined() or state.read_pairs(state.LOCKSPACE) is None:
+        return codes.NOT_RUNNING
+    _guard_hook()
+    _sweep_in_background()
+    return codes.SUCCESS
+
+
+def stop(deadline: Deadline) -> int:
+    """Leave, when nothing managed runs here any more. Refused while a managed QEMU is present."""
+    if not dlm.joined():
+        state.remove(state.LOCKSPACE)
+        return codes.SUCCESS
+    from resource_agents.sweep import present, sweep
+
+    sweep()
+    if left := present():
+        raise Failed(f"the guard stays: {', '.join(left)} runs here; stop or move it first")
+    _announce(False)
+
+    def leave() -> str:
+        with dlm.open_port(timeout=deadline.left()) as port:
+            port.leave()
+        return ""
+
+    try:
+        in_child(leave, deadline.left())
+    except DlmError as problem:
+        raise Failed(f"the lockspace of the run-locks cannot be left: {problem}") from problem
+    state.remove(state.LOCKSPACE)
+    for uuid in state.known():
+        state.forget(uuid)
+    return codes.SUCCESS
+
+
+def _announce(admits: bool) -> None:
+    """Set or withdraw the node attribute that gates where guarded VMs may run; it ends with the node's membership."""
+    change = ["-U", VERSION] if admits else ["-D"]
+    result = run(["attrd_updater", "-n", ATTRIBUTE, *change], ASK)
+    if result.code != 0:
+        raise Failed(f"the node attribute {ATTRIBUTE} cannot be changed: {result.err.strip()}")
+
+
+def _guard_hook() -> None:
+    """libvirt skips a hook that lost its run bit without a word: then no VM may come here until it is repaired."""
+    problem = hook_problem()
+    record = state.read_pairs(state.LOCKSPACE) or {}
+    admits = record.get("admits") == "1"
+    if admits == (not problem):
+        return
+    codes.log(WHO, problem or "the libvirt hook stands again; guarded VMs may run here", warning=bool(problem))
+    _announce(not problem)
+    state.write_pairs(state.LOCKSPACE, {**record, "admits": "0" if problem else "1"})
+
+
+def _sweep_in_background() -> None:
+    """A detached child, one at a time; it may hang in the kernel as long as a dead node awaits its fencing."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        os.closerange(3, 1024)
+        with open(SWEEP_LOCK, "w", encoding="ascii") as alone:
+            fcntl.flock(alone.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            from resource_agents.sweep import sweep
+
+            sweep()
+    finally:
+        os._exit(0)
+
+
+ACTIONS = {"start": start, "stop": stop, "monitor": monitor, "status": monitor}
+
+
+def perform(action: str) -> int:
+    """One operation; its exit code."""
+    if action == "meta-data":
+        sys.stdout.write(codes.metadata("lockspace"))
+        return codes.SUCCESS
+    if action in ("validate-all", "reload-agent"):
+        return codes.SUCCESS
+    if action not in ACTIONS:
+        return codes.ERR_UNIMPLEMENTED
+    timeout = environment().get("OCF_RESKEY_CRM_meta_timeout", "")
+    try:
+        return ACTIONS[action](Deadline(float(timeout) / 1000 if timeout.isdigit() else DEFAULT_TIMEOUT))
+    except Failed as failed:
+        return codes.fail(WHO, failed)
+    except Exception as problem:  # noqa: BLE001 - an agent that dies without a word leaves the operator with nothing
+        return codes.fail(WHO, Failed(f"{action} broke: {type(problem).__name__}: {problem}"))
+
+
+def main() -> None:
+    """Entry point of the executable."""
+    sys.exit(perform(sys.argv[1] if len(sys.argv) > 1 else ""))

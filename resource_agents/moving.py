@@ -1,0 +1,185 @@
+"""Agent migrate_to: open the gate for one node and one move, let libvirt copy, then look where the VM really is.
+
+The client of a direct migration dies with the agent (a killed client cancels the migration within a second) and is
+bounded below the operation's timeout, because Pacemaker kills only the agent. What virsh says at the end decides
+nothing: both hosts are asked, and `outcome` says what follows from what they answered.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from hacluster.guard import proof, state
+from hacluster.guard.child import Command, Result, run
+from hacluster.guard.dlm import EX, DlmError
+from hacluster.guard.lock import RunLock
+from resource_agents import codes
+from resource_agents.codes import ERR_CONFIGURED, Failed
+from resource_agents.presence import ASK, LOCK, complaint, virsh
+from resource_agents.vm import look
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from resource_agents.vm import Deadline, Vm
+
+AFTERWARDS = 15.0
+"""Seconds kept for looking at both hosts and putting the lock right."""
+SEAT_GOES = 8.0
+"""Seconds the target's sweep gets to drop the seat of a failed move, before the gate is left open."""
+NAMESPACE = "https://hacluster.invalid/move/1"
+
+ARRIVED, STAYED, BOTH, LOST, UNCLEAR = "arrived", "stayed", "both", "lost", "unclear"
+
+
+def migrate_to(vm: Vm, deadline: Deadline) -> int:
+    """Send the VM to `vm.target`. 0 only when it is proved to be gone from here and is there."""
+    if not vm.target:
+        raise Failed("migrate_to without a target", ERR_CONFIGURED)
+    _need_quorum(vm)
+    lock = RunLock(vm.uuid)
+    sight = look(vm.name, vm.uuid)
+    if not sight.alive:
+        raise Failed(f"{vm.name} does not run on {vm.node} and cannot be moved from there")
+    nonce = state.new_nonce()
+    try:
+        if lock.recorded().mode != EX:
+            lock.reseal(LOCK)
+        lock.open_gate(vm.target, nonce, state.boot_id(), LOCK)
+    except DlmError as problem:
+        raise Failed(f"{vm.name} stays on {vm.node}: its gate cannot be opened to {vm.target}: {problem}") from problem
+    codes.log(vm.name, f"gate open to {vm.target}, move {nonce}")
+    result = _migrate(vm, deadline, nonce, sight.state == "paused")
+    return _conclude(vm, lock, result, deadline)
+
+
+def _need_quorum(vm: Vm) -> None:
+    """A minority with no-quorum-policy=freeze could move inside itself, and then not start what it stopped."""
+    result = run(["crm_node", "-q"], ASK)
+    if result.code != 0 or result.out.strip() != "1":
+        raise Failed(f"{vm.name} stays on {vm.node}: this part of the cluster has no quorum")
+
+
+def destination(vm: Vm) -> tuple[str, list[str]]:
+    """The target's libvirt URI, and the arguments that say where the guest's memory goes if that is elsewhere."""
+    host = vm.hosts.get(vm.target) or vm.target + vm.suffix
+    path = vm.uri.partition("://")[2].partition("/")[2] or "system"
+    user, query = ("root@", "?no_tty=1") if vm.transport == "ssh" else ("", "")
+    uri = f"qemu+{vm.transport}://{user}{host}/{path}{query}"
+    return uri, ["--migrateuri", f"tcp://{host}"] if host != vm.target else []
+
+
+def mark_move(xml: str, nonce: str, paused: bool) -> str:
+    """The domain XML with this move's nonce in its metadata, in place of an earlier move's.
+
+    `paused` says that an operator had paused the guest, so that the target leaves it so.
+    """
+    note = f"<hacluster:move xmlns:hacluster='{NAMESPACE}' nonce='{nonce}' paused='{'yes' if paused else 'no'}'/>"
+    start = xml.find("<hacluster:move ")
+    if start >= 0:
+        end = xml.find("/>", start) + 2
+        xml = xml[:start] + xml[end:]
+    if "<metadata>" in xml:
+        return xml.replace("<metadata>", f"<metadata>{note}", 1)
+    if "<metadata/>" in xml:
+        return xml.replace("<metadata/>", f"<metadata>{note}</metadata>", 1)
+    return xml.replace("</uuid>", f"</uuid><metadata>{note}</metadata>", 1)
+
+
+def _migrate(vm: Vm, deadline: Deadline, nonce: str, paused: bool) -> Result:
+    """The copy itself, to its end or ours."""
+    dump = virsh(vm, deadline.left(ASK, AFTERWARDS), "dumpxml", "--migratable", "--security-info", vm.uuid)
+    if dump.code != 0:
+        return dump
+    path = f"{state.RUN}/{vm.uuid}.move.xml"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(mark_move(dump.out, nonce, paused))
+    uri, memory = destination(vm)
+    argv = ["virsh", "-q", "-c", vm.uri, "migrate", "--live", "--abort-on-error", "--xml", path, *memory]
+    argv += ["--suspend"] if vm.handover == "paused" else []
+    argv += ["--auto-converge"] if vm.auto_converge else []
+    argv += ["--bandwidth", vm.bandwidth] if vm.bandwidth else []
+    try:
+        client = Command([*argv, "--domain", vm.uuid, "--desturi", uri])
+        if vm.downtime:
+            _allow_downtime(vm, client)
+        if not client.wait(min(vm.migration_timeout, deadline.left(keep=AFTERWARDS))):
+            codes.log(vm.name, "the migration takes too long and is cancelled", warning=True)
+            virsh(vm, 5.0, "domjobabort", vm.uuid)
+            client.wait(2.0)
+            client.kill()
+            return Result(1, "", f"error: cancelled, it did not end within {vm.migration_timeout:.0f} s")
+        return client.result()
+    finally:
+        state.remove(path)
+
+
+def _allow_downtime(vm: Vm, client: Command) -> None:
+    """The longest pause that the admin allows; libvirt takes it only once the migration has begun."""
+    for _attempt in range(10):
+        if client.wait(0.1) or virsh(vm, 5.0, "migrate-setmaxdowntime", vm.uuid, vm.downtime).code == 0:
+            return
+
+
+def outcome(source: str, running: bool, target: bool | None) -> str:
+    """Where the VM is after a migration. `source` is the verdict here, `running` whether its guest runs here,
+    `target` whether the other side's libvirt has it (None: no answer)."""
+    if source == proof.ABSENT:
+        return {True: ARRIVED, False: LOST, None: UNCLEAR}[target]
+    if source == proof.PRESENT and target is not True:
+        return STAYED if running or target is False else UNCLEAR
+    return BOTH if source == proof.PRESENT else UNCLEAR
+
+
+def _ask_both(vm: Vm, deadline: Deadline) -> tuple[proof.Presence, frozenset[str] | None, bool | None]:
+    """This node's verdict with libvirt's own list, and whether the target has the VM; asked at the same time."""
+    uri, _ = destination(vm)
+    there = Command(["virsh", "-q", "-c", uri, "list", "--uuid"])
+    here = proof.active_uuids(vm.uri, deadline.left(ASK))
+    found = proof.presence(vm.uuid, here)
+    if not there.wait(deadline.left(ASK)):
+        there.kill()
+    answer = there.result()
+    return found, here, None if answer.code != 0 else vm.uuid in answer.out.lower().split()
+
+
+def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
+    found, active, there = _ask_both(vm, deadline)
+    if result.code == 0:
+        patience = time.monotonic() + 3.0
+        while found.verdict == proof.PRESENT and time.monotonic() < patience:
+            time.sleep(0.02)
+            found, active, there = _ask_both(vm, deadline)
+    where = outcome(found.verdict, look(vm.name, vm.uuid).state == "running", there)
+    said = complaint(result) if result.code != 0 else "virsh reported success"
+    codes.log(vm.name, f"after the migration: {where} (here {found.evidence}; {vm.target}: {there}; {said})")
+    if where in (ARRIVED, LOST):
+        try:
+            lock.release(lambda: proof.presence(vm.uuid, active), LOCK)
+        except DlmError as problem:
+            raise Failed(f"{vm.name} is gone from {vm.node}, but its gate does not close: {problem}") from problem
+    if where == ARRIVED:
+        return codes.SUCCESS
+    if where == LOST:
+        raise Failed(f"{vm.name} ended during its move and runs nowhere: {said}; pcs resource cleanup {vm.name}")
+    if where == STAYED:
+        return _stay(vm, lock, said, deadline)
+    if where == BOTH:
+        raise Failed(
+            f"{vm.name} is on {vm.node} and a paused copy of it waits on {vm.target}: {said}; hactl vm move --abort"
+        )
+    raise Failed(f"where {vm.name} is after its move to {vm.target} is unclear: {found.evidence}; {said}")
+
+
+def _stay(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:
+    """The guest is here: seal it again, which is granted only when no seat is left anywhere; resume it if need be."""
+    try:
+        lock.reseal(deadline.left(SEAT_GOES))
+    except DlmError as problem:
+        raise Failed(
+            f"{vm.name} stays on {vm.node} with its gate open ({problem}); the move failed: {said}"
+        ) from problem
+    sight = look(vm.name, vm.uuid)
+    if sight.state == "paused" and sight.reason in ("migration", "post-migration", "migrated"):
+        virsh(vm, deadline.left(ASK), "resume", vm.uuid)
+    raise Failed(f"{vm.name} stays on {vm.node}, sealed; its move to {vm.target} failed: {said}")

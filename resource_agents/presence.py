@@ -1,0 +1,68 @@
+"""The questions that several operations ask about a VM on this node, with libvirt's part under a deadline."""
+
+from __future__ import annotations
+
+import time
+
+from hacluster.guard import proof
+from hacluster.guard.dlm import DlmError
+from hacluster.guard.lock import RunLock
+from resource_agents import codes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hacluster.guard.child import Result
+    from hacluster.guard.proof import Presence
+    from resource_agents.vm import Deadline, Vm
+
+ASK = 8.0
+"""Seconds libvirt gets for a plain question. It answers in 15 ms, but hooks of a starting domain delay it."""
+LOCK = 5.0
+"""Seconds a single lock operation gets before its outcome counts as unknown."""
+
+
+def virsh(vm: Vm, timeout: float, *arguments: str) -> Result:
+    """One virsh against this node's libvirt; code None when it did not end in time."""
+    from hacluster.guard.child import run
+
+    return run(["virsh", "-q", "-c", vm.uri, *arguments], timeout)
+
+
+def complaint(result: Result) -> str:
+    """What virsh complained about, on one line."""
+    if result.code is None:
+        return "libvirt did not answer in time"
+    lines = [line.removeprefix("error: ").strip() for line in result.err.splitlines() if line.strip()]
+    return " ".join(lines) or f"virsh ended with {result.code}"
+
+
+def presence(vm: Vm, timeout: float, killed: bool = False) -> Presence:
+    """Whether this node runs the VM. libvirt is asked only if nothing else shows that it does."""
+    seen = proof.scan()
+    if evidence := proof.here(vm.uuid, seen):
+        return proof.Presence(proof.PRESENT, evidence)
+    active = proof.active_uuids(vm.uri, timeout)
+    return proof.presence(vm.uuid, active, seen, killed=killed)
+
+
+def await_verdict(vm: Vm, deadline: Deadline, keep: float, killed: bool = False) -> Presence:
+    """Ask until the answer is no longer UNKNOWN, or until only `keep` seconds are left."""
+    while True:
+        found = presence(vm, deadline.left(ASK, keep), killed)
+        if found.verdict != proof.UNKNOWN or deadline.over(keep + 1):
+            return found
+        time.sleep(0.5)
+
+
+def give_back(vm: Vm, timeout: float, killed: bool = False) -> bool:
+    """Release whatever lock this node holds on the VM, with proof. Best effort: False and a log line otherwise.
+
+    libvirt is asked before the lock is touched; what starts after its answer shows itself to the proof.
+    """
+    active = frozenset[str]() if killed else proof.active_uuids(vm.uri, min(ASK, timeout))
+    try:
+        RunLock(vm.uuid).release(lambda: proof.presence(vm.uuid, active, killed=killed), min(LOCK, timeout))
+    except DlmError as problem:
+        codes.log(vm.name, f"its run-lock stays with {vm.node} for now: {problem}", warning=True)
+        return False
+    return True

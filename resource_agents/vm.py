@@ -1,0 +1,137 @@
+"""What an operation was asked to do: the VM's parameters, the operation's deadline, and what a glance shows of it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from hacluster.guard import state
+from resource_agents.codes import ERR_CONFIGURED, Failed
+
+LIBVIRT_RUN = "/run/libvirt/qemu"
+DEFAULT_TIMEOUT = 60.0
+
+
+class Vm:
+    """One managed VM, from the environment that Pacemaker gives an agent. Times are seconds."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        def parameter(name: str, default: str = "") -> str:
+            return environment.get(f"OCF_RESKEY_{name}", "") or default
+
+        self.name = environment.get("OCF_RESOURCE_INSTANCE", "")
+        self.uuid = state.lower_case_uuid(parameter("uuid"))
+        self.config = parameter("config")
+        self.xml_sha256 = parameter("xml_sha256")
+        self.uri = parameter("hypervisor", "qemu:///system")
+        self.transport = parameter("migration_transport", "ssh")
+        self.hosts = dict(pair.split("=", 1) for pair in parameter("migration_hosts").split() if "=" in pair)
+        self.suffix = parameter("migration_network_suffix")
+        self.handover = parameter("handover", "paused")
+        self.stop_budget = _number("stop_budget", parameter("stop_budget", "120"))
+        self.bandwidth = parameter("migration_bandwidth")
+        self.downtime = parameter("migration_downtime")
+        self.auto_converge = parameter("auto_converge", "false").lower() in ("1", "true", "yes", "on")
+        self.migration_timeout = _number("migration_timeout", parameter("migration_timeout", "600"))
+        self.timeout = _number("timeout", parameter("CRM_meta_timeout", str(int(DEFAULT_TIMEOUT * 1000)))) / 1000
+        self.node = parameter("CRM_meta_on_node") or state.node_name()
+        self.source = parameter("CRM_meta_migrate_source")
+        self.target = parameter("CRM_meta_migrate_target")
+        if len(self.uuid) != 36:
+            raise Failed(f"{self.name or 'this resource'} has no parameter uuid", ERR_CONFIGURED)
+
+
+def _number(name: str, text: str) -> float:
+    digits = text[:-1] if text.endswith("s") else text
+    try:
+        return float(digits)
+    except ValueError:
+        raise Failed(f"{name}={text} is not a number", ERR_CONFIGURED) from None
+
+
+class Deadline:
+    """When we must be done: the operation's timeout less a margin, as Pacemaker kills without warning."""
+
+    def __init__(self, timeout: float) -> None:
+        self.at = time.monotonic() + timeout - min(5.0, timeout / 5)
+
+    def left(self, most: float | None = None, keep: float = 0.0) -> float:
+        """Seconds left, less `keep` for what has to come after, at most `most`, and never below a tenth."""
+        left = self.at - time.monotonic() - keep
+        return max(0.1, left if most is None else min(most, left))
+
+    def over(self, keep: float = 0.0) -> bool:
+        """Whether no more than `keep` seconds are left."""
+        return self.at - time.monotonic() <= keep
+
+
+class Sight:
+    """What libvirt's own status file and /proc show of a domain, without asking anybody.
+
+    `letter` is the QEMU leader's state in /proc, empty when the process that the file names is not there (then the
+    file lies, and only a walk of /proc can tell more). `job` is libvirt's asynchronous job, such as "migration in".
+    """
+
+    __slots__ = ("job", "letter", "pid", "reason", "start", "state", "stay_paused")
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.start = 0
+        self.letter = ""
+        self.state = ""
+        self.reason = ""
+        self.job = ""
+        self.stay_paused = False
+
+    @property
+    def alive(self) -> bool:
+        """The very QEMU that the status file names is there, with this VM's uuid, neither stopped nor dying."""
+        return self.letter not in ("", "T", "t", "Z", "X")
+
+    @property
+    def complete(self) -> bool:
+        """Not an incoming copy whose memory is still arriving."""
+        return "migration in" not in self.job and not (self.state == "paused" and self.reason == "migration")
+
+
+def look(name: str, uuid: str, run: str = LIBVIRT_RUN, proc: str = "/proc") -> Sight:
+    """A glance at /run/libvirt/qemu/NAME.xml and the process it names: the cheap part of every monitor.
+
+    `-uuid` is always on a QEMU's command line. The file survives a killed QEMU when libvirtd is not there to remove
+    it, and a stopped QEMU is "running" in it, so the process is looked at too.
+    """
+    sight = Sight()
+    try:
+        with open(f"{run}/{name}.xml", encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return sight
+    head = text[text.find("<domstatus ") :]
+    head = head[: head.find(">")]
+    sight.state = _attribute(head, "state")
+    sight.reason = _attribute(head, "reason")
+    job = text[text.find("<job ") :] if "<job " in text else ""
+    sight.job = _attribute(job[: job.find(">")], "async")
+    sight.stay_paused = "hacluster:move " in text and "paused='yes'" in text
+    pid = _attribute(head, "pid")
+    found = state.process_start(int(pid), proc) if pid.isdigit() else None
+    if found is None:
+        return sight
+    try:
+        with open(f"{proc}/{pid}/cmdline", "rb") as line:
+            ours = b"\0-uuid\0" + uuid.encode() + b"\0" in line.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return sight
+    if ours:
+        sight.pid, sight.start, sight.letter = int(pid), found[1], found[0]
+    return sight
+
+
+def _attribute(tag: str, name: str) -> str:
+    _, found, rest = tag.partition(f" {name}='")
+    return rest.partition("'")[0] if found else ""
+
+
+def environment() -> dict[str, str]:
+    """Pacemaker's environment."""
+    return dict(os.environ)
