@@ -7,7 +7,9 @@ VENV := .venv
 LATEST := .venv-latest
 BIN := $(CURDIR)/$(VENV)/bin
 HACTL := $(BIN)/hactl
-PACKAGES := hacluster/lab/packages.txt
+# hactl's own dependencies at Debian's versions, and what building the newest libvirt-python takes.
+PACKAGES := python3 python3-venv python3-lxml python3-paramiko python3-libvirt python3-tenacity python3-structlog \
+  python3-typer python3-rich libdlm3 gcc python3-dev libvirt-dev pkg-config
 SPEC := examples/lab.toml
 
 .PHONY: help
@@ -24,15 +26,18 @@ help:
 packages:
 	@if [ "$$(id -u)" != 0 ]; then \
 	  echo "not root: Debian packages are not installed, and tests that need them are left out"; exit 0; fi; \
-	wanted=$$(grep -v '^#' $(PACKAGES)); \
-	missing=$$(for p in $$wanted; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	echo "installing:" $$missing; \
-	policy=/usr/sbin/policy-rc.d; made=; \
-	if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; made=$$policy; fi; \
+	policy=/usr/sbin/policy-rc.d; made=; updated=; \
 	trap 'test -z "$$made" || rm -f "$$made"' EXIT; \
-	apt-get update -qq; \
-	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -qq -y --no-install-recommends $$missing >/dev/null
+	need() { \
+	  missing=$$(for p in "$$@"; do dpkg-query -W -f '$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	  test -n "$$missing" || return 0; \
+	  echo "installing:" $$missing; \
+	  if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy; chmod 755 $$policy; made=$$policy; fi; \
+	  test -n "$$updated" || apt-get update -qq; updated=yes; \
+	  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -qq -y --no-install-recommends $$missing >/dev/null; \
+	}; \
+	need $(PACKAGES); \
+	need $$($(PYTHON) hacluster/lab/packages.py)
 
 # Debian's own lxml, paramiko, libvirt, tenacity, structlog, typer and rich are the floor that the project supports.
 $(VENV)/bin/pytest: pyproject.toml | packages
