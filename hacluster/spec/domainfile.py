@@ -178,7 +178,7 @@ def _disks(domain: etree._Element, where: str, found: Found) -> tuple[GuestDisk,
         source_element = disk.find("source")
         if source_element is None:
             continue  # an empty drive
-        path = source_element.get({"file": "file", "block": "dev"}.get(str(disk.get("type")), ""))
+        path = source_element.get({"file": "file", "block": "dev"}.get(str(disk.get("type")), "none"))
         if path is None:
             kind = quoted(str(disk.get("type")))
             _unfit(f"a disk of type {kind} lies on no storage of the spec", here, "use a file or block disk", found)

@@ -44,6 +44,8 @@ def of_resource(name: str) -> Wrong:
             f"names that begin with {word} are used by the cluster itself",
             "choose another name",
         )
+    if _CONSTRAINT.fullmatch(name):
+        return kinds.RESERVED_NAME, f"{name} looks like the id of a constraint that hactl writes", "choose another name"
     return None
 
 

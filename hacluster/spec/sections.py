@@ -168,7 +168,7 @@ class Section:
         for each in self.fields:
             described = {**each.type.schema(), "description": each.doc}
             if each.default is not None and each.default is not REQUIRED:
-                described["default"] = each.default
+                described["default"] = list(each.default) if isinstance(each.default, tuple) else each.default
             properties[each.name] = described
         made: dict[str, object] = {"type": "object", "properties": properties}
         required = [each.name for each in self.fields if each.default is REQUIRED]

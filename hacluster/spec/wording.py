@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable
 
@@ -30,19 +29,20 @@ def shown(value: object) -> str:
 
 
 def clipped(text: str) -> str:
-    """The text, cut to a length that fits into a message."""
-    return text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS] + "…"
+    """The text, cut to a length that fits into a message, without a character that could disturb a terminal."""
+    cut = text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS] + "…"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 def quoted(text: str) -> str:
-    """The text in quotation marks, cut, without a character that could disturb a terminal."""
-    return json.dumps(clipped(text), ensure_ascii=not text.isprintable())
+    """The text in quotation marks, cut and escaped."""
+    escaped = text[: QUOTED_CHARACTERS + 1].replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{clipped(escaped)}"'
 
 
 def join(where: str, key: str) -> str:
     """The TOML path of a key below `where`."""
-    key = clipped(key)
-    written = key if _BARE_KEY.fullmatch(key) else quoted(key)
+    written = key if len(key) <= QUOTED_CHARACTERS and _BARE_KEY.fullmatch(key) else quoted(key)
     return f"{where}.{written}" if where else written
 
 
