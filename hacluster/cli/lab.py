@@ -1,4 +1,4 @@
-"""`hactl lab`: a real cluster on this machine, in namespaces. It parses, prints, and leaves the work to hacluster.lab."""
+"""`hactl lab`: a real cluster on this machine. It parses, prints, and leaves the work to hacluster.lab."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 
 from hacluster.cli import render
 from hacluster.lab import bed as beds
+from hacluster.lab.canary import NotACountingDisk
+from hacluster.lab.packages import PACKAGES
 from hacluster.problems import Refused, kind
 
 NO_SPEC = kind("HA715", "The lab's spec cannot be found", "A lab is built from a spec; the shipped one is lab.toml.")
@@ -17,6 +19,9 @@ NO_SPEC = kind("HA715", "The lab's spec cannot be found", "A lab is built from a
 app = typer.Typer(help="A real cluster in namespaces on this machine.", no_args_is_help=True)
 
 NAME = typer.Option("lab", "--name", help="which lab; several can be up at once")
+SHOWN = 10
+"""Findings of one disk that are printed; a second copy leaves dozens that say the same."""
+
 JSON = typer.Option(False, "--json", help="print one JSON document")
 
 
@@ -121,3 +126,35 @@ def deploy(name: str = NAME) -> None:
     """Lay agents, guard and hook into the running nodes again, from the code that runs this command."""
     for node in beds.Bed(name).deploy():
         print(f"{node}: agents, guard and hook are in place")
+
+
+@app.command()
+def check(
+    vms: list[str] = typer.Argument(None, metavar="[VM...]", help="whose disks (default: all)"),
+    name: str = NAME,
+) -> None:
+    """Judge the counting guests' disks: exit 1 if any shows the hand of a second copy."""
+    bed = beds.Bed(name)
+    suspect = False
+    for vm in vms or list(bed.disks()):
+        try:
+            report = bed.canary(vm).check()
+        except NotACountingDisk:
+            print(f"{vm:<12} not a counting guest's disk")
+            suspect = True
+            continue
+        suspect |= not report.clean
+        verdict = "clean" if report.clean else f"{len(report.findings)} FINDINGS"
+        print(f"{vm:<12} count {report.last:<9} boots {len(report.boots):<4} {verdict}")
+        for finding in report.findings[:SHOWN]:
+            print(f"    {finding.kind:<12} {finding.text}")
+        if len(report.findings) > SHOWN:
+            print(f"    … and {len(report.findings) - SHOWN} more")
+    if suspect:
+        sys.exit(1)
+
+
+@app.command()
+def packages() -> None:
+    """Print the Debian packages that a lab stands on."""
+    print("\n".join(PACKAGES))

@@ -12,16 +12,17 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hacluster.lab import disks, fabric, host, node_files, power
-from hacluster.lab.layout import HACLUSTER_PASSWORD, RUNS, Bmc, Layout, bmcs, check
+from lxml import etree
+
+from hacluster.lab import disks, fabric, host, node_files, power, roots, teardown
+from hacluster.lab.canary import Canary
+from hacluster.lab.layout import RUNS, Layout, bmcs, check
 from hacluster.model import Cluster
 from hacluster.problems import Refused, kind
 
@@ -32,14 +33,10 @@ NO_NODE = kind("HA710", "There is no such node", "The lab has the nodes of its s
 NODE_OFF = kind("HA711", "The node is off", "Nothing runs in a node without power.")
 NOT_ONLINE = kind("HA712", "The cluster did not come up", "Every node must be online, with a DC, within the deadline.")
 LEFT_OVER = kind("HA713", "Something of the lab is left over", "A lab leaves nothing behind.")
+NO_DISK = kind("HA716", "There is no such disk", "A canary is read from the disk of a VM that the lab's spec has.")
 POWER_FAILED = kind("HA714", "A node could not be switched", "The kernel did not do it within its deadline.")
 
 ONLINE_WITHIN = 60.0
-CHARACTER_DEVICES = (
-    ("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0), ("/dev/net/tun", 10, 200),
-)  # fmt: skip
-
 Report = Callable[[str], None]
 
 
@@ -89,11 +86,11 @@ class Bed:
                     )
                 step("already up")
             else:
-                self._remove(step)
+                teardown.remove(self.name, step)
                 try:
                     self._build(layout, digest, project or Path(__file__).parents[2], spec, step)
                 except BaseException:
-                    self._remove(_silent)
+                    teardown.remove(self.name, _silent)
                     raise
             for node in self.cluster.nodes:
                 self._switch(node.name, "on")
@@ -102,8 +99,8 @@ class Bed:
     def down(self, report: Report = _silent) -> list[str]:
         """Remove the lab, whatever state it is in, and return what is left over: nothing, or what would not go."""
         with self._alone():
-            self._remove(report)
-        return self.leftovers()
+            teardown.remove(self.name, report)
+        return teardown.leftovers(self.name)
 
     def is_up(self) -> bool:
         """True when the lab was built to its end. Its nodes may be on or off."""
@@ -131,10 +128,8 @@ class Bed:
                 os.close(lock)
         finally:
             os.close(fd)
-            try:
+            with suppress(OSError):  # another lab lives there
                 RUNS.rmdir()
-            except OSError:
-                pass  # another lab lives there
 
     def _build(self, layout: Layout, digest: str, project: Path, spec: bytes | None, step: Report) -> None:
         assert self.cluster is not None
@@ -157,7 +152,7 @@ class Bed:
             "file": [[disk.vm, disk.path, str(disk.image)] for disk in layout.file_disks()],
         }
         (self.run / "bed.json").write_text(json.dumps(state, indent=1))
-        self._lay_nodes(layout, devices, controllers, project, spec)
+        roots.lay(layout, devices, controllers, project, spec)
         step("the nodes' disks")
         fabric.build_switch(layout, controllers)
         fabric.start_lock_server(layout)
@@ -171,59 +166,6 @@ class Bed:
             power.wait_until_up(power.Supply(str(self.run), node.name))
         step("nodes have booted")
         (self.run / "ready").touch()
-
-    def _lay_nodes(
-        self,
-        layout: Layout,
-        devices: Sequence[disks.Device],
-        controllers: Sequence[Bmc],
-        project: Path,
-        spec: bytes | None,
-    ) -> None:
-        assert self.cluster is not None
-        keys = make_keys(self.run / "keys", [node.name for node in self.cluster.nodes])
-        masks = node_files.masked()
-        shim = build_shim(self.run) if layout.directories() else None
-        password = host.run(["openssl", "passwd", "-6", HACLUSTER_PASSWORD]).strip()
-        accounts = node_files.accounts(Path("/etc/shadow").read_text(), password)
-        common = [accounts, *node_files.commands(project, sys.executable), *self._secrets(controllers)]
-        if spec is not None:
-            common.append(node_files.NodeFile("/etc/hacluster/cluster.toml", spec, 0o600))
-        common += [*node_files.guard(layout), *guard_files()]
-        for node in self.cluster.nodes:
-            upper = layout.directory(node.name) / "upper"
-            lay_directories(upper)
-            (layout.directory(node.name) / "work").mkdir()
-            node_files.write(
-                upper,
-                [
-                    *node_files.systemd(layout, node, masks),
-                    *node_files.ssh(layout, node, keys),
-                    *node_files.cluster(layout, node, keys),
-                    *node_files.libvirt(layout, node, shim),
-                    *common,
-                ],
-            )
-            lines = [f"{path} c {major} {minor}" for path, major, minor in CHARACTER_DEVICES]
-            lines += [f"{device.path} b {device.major} {device.minor}" for device in devices]
-            (layout.directory(node.name) / "devices").write_text("\n".join(lines) + "\n")
-            binds = [f"{layout.shared(storage)} {storage.source} rw" for storage in layout.directories()]
-            for storage in layout.directories():
-                (upper / storage.mount.lstrip("/")).mkdir(parents=True, exist_ok=True)
-            environment = Path(sys.prefix)
-            binds += [f"{place} {place} ro" for place in _mounted(project, environment)]
-            (layout.directory(node.name) / "binds").write_text("\n".join(binds) + "\n")
-
-    def _secrets(self, controllers: Sequence[Bmc]) -> list[node_files.NodeFile]:
-        """The files that the spec's fence devices take their passwords from."""
-        assert self.cluster is not None
-        passwords = {bmc.device: bmc.password for bmc in controllers}
-        return [
-            node_files.NodeFile(secret.argument, passwords[device.name] + "\n", 0o600)
-            for device in self.cluster.fence_devices
-            for name, secret in device.secrets.items()
-            if secret.scheme == "file" and name == "password" and device.name in passwords
-        ]
 
     def _wait_online(self, layout: Layout, step: Report) -> None:
         assert self.cluster is not None
@@ -250,47 +192,10 @@ class Bed:
         done = self.exec(witness, ["crm_mon", "-1", "--output-as=xml"], timeout=10)
         if done.returncode:
             return set()
-        from lxml import etree
-
         tree = etree.fromstring(done.stdout.encode())
         if tree.find("summary/current_dc[@present='true']") is None:
             return set()
         return {str(node.get("name")) for node in tree.iterfind("nodes/node[@online='true']")}
-
-    def _remove(self, report: Report) -> None:
-        """Take everything away that carries this lab's name. Works on any wreck, and twice."""
-        cgroups = host.cgroup2()
-        cgroup = None if cgroups is None else cgroups / "hacluster-lab" / self.name
-        if cgroup is not None and cgroup.is_dir():
-            power.kill_cgroup(str(cgroup))
-            try:
-                cgroup.parent.rmdir()
-            except OSError:
-                pass  # another lab lives there
-            report("processes have ended")
-        disks.take_apart(self.run)
-        below = f"{self.run}/"
-        for target in reversed([target for target, _, _ in host.mounts() if (target + "/").startswith(below)]):
-            end = time.monotonic() + 5
-            while os.path.ismount(target):
-                host.run(["umount", target] if time.monotonic() < end else ["umount", "--lazy", target], check=False)
-                if os.path.ismount(target):
-                    time.sleep(0.05)
-        if self.run.exists():
-            shutil.rmtree(self.run)
-            report("mounts, loop devices and files are gone")
-
-    def leftovers(self) -> list[str]:
-        """What the kernel still has of this lab, one line each."""
-        left = [f"mount {target}" for target, _, _ in host.mounts() if (target + "/").startswith(f"{self.run}/")]
-        left += [f"loop device {device} on {backing}" for device, backing in disks.loops(self.run)]
-        cgroups = host.cgroup2()
-        if cgroups is not None and (cgroups / "hacluster-lab" / self.name).exists():
-            left.append(f"cgroup {cgroups / 'hacluster-lab' / self.name}")
-        left += [f"process {pid} {command}" for pid, command in processes(self.name)]
-        if self.run.exists():
-            left.append(f"directory {self.run}")
-        return left
 
     def deploy(self) -> list[str]:
         """Lay the guard's files into the nodes again; the nodes they went to. Those that are off get them, too.
@@ -304,10 +209,29 @@ class Bed:
             leader = self._supply(name).leader()
             # An overlay's upper layer may not be written to below a mounted overlay: go in through its root.
             root = self.run / "nodes" / name / "upper" if leader is None else Path(f"/proc/{leader}/root")
-            node_files.write(root, guard_files())
+            node_files.write(root, roots.guard_files())
+            roots.compile_guard(root)
             if leader is not None:
                 self.exec(name, ["systemctl", "reload", "libvirtd"], timeout=20)
         return names
+
+    def canary(self, vm: str) -> Canary:
+        """The counting disk of a VM, to be read from this machine. Raises Refused when there is none."""
+        disks_by_vm = self.disks()
+        if vm not in disks_by_vm:
+            raise Refused(NO_DISK(f"{vm} has no disk in the lab {self.name}.", where=vm, disks=", ".join(disks_by_vm)))
+        return Canary(disks_by_vm[vm])
+
+    def disks(self) -> dict[str, Path]:
+        """Where this machine finds the first disk of each VM: a loop device, or a file. Raises Refused (HA709)."""
+        if not self.is_up():
+            raise Refused(NO_LAB(f"There is no lab called {self.name}.", where=self.name, remedy="hactl lab up"))
+        state = self._state()
+        loops = {backing: device for device, backing in disks.loops(self.run)}
+        found: dict[str, Path] = {}
+        for vm, _, image in [*_rows(state["block"]), *_rows(state["file"])]:
+            found.setdefault(vm, Path(loops.get(image, image)))
+        return found
 
     # ---- one node
 
@@ -404,73 +328,6 @@ def _as_problem(node: str) -> Iterator[None]:
         raise Refused(POWER_FAILED(str(error), where=node)) from error
 
 
-def _mounted(*places: Path) -> list[Path]:
-    """Which of these directories a node must be given: not what /usr brings, and nothing twice."""
-    kept: list[Path] = []
-    for place in sorted({place.resolve() for place in places}):
-        if place != Path("/usr") and not any(place.is_relative_to(other) for other in kept):
-            kept.append(place)
-    return kept
-
-
-def processes(name: str) -> Iterator[tuple[int, str]]:
-    """The living processes of a lab: (pid, command). A zombie that nobody has waited for is not one."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            inside = f"/hacluster-lab/{name}/" in (entry / "cgroup").read_text().replace("\n", "/\n")
-            if inside and "\nState:\tZ" not in (entry / "status").read_text():
-                yield int(entry.name), (entry / "comm").read_text().strip()
-        except OSError:
-            continue
-
-
-def make_keys(directory: Path, names: Sequence[str]) -> node_files.Keys:
-    """Fresh keys for a lab: corosync's, Pacemaker's, and for each node a host key and a root key. Raises Refused."""
-    directory.mkdir(mode=0o700)
-
-    def pair(owner: str, comment: str) -> tuple[str, str]:
-        path = directory / f"{owner}"
-        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path])
-        return path.read_text(), path.with_name(path.name + ".pub").read_text()
-
-    return node_files.Keys(
-        corosync=secrets.token_bytes(256),
-        pacemaker=secrets.token_bytes(256),
-        hosts={name: pair(f"host-{name}", name) for name in names},
-        roots={name: pair(f"root-{name}", f"root@{name}") for name in names},
-    )
-
-
-def build_shim(run: Path) -> bytes:
-    """Compile the statfs shim. Raises Refused when the compiler refuses."""
-    out = run / "statfs.so"
-    host.run(["gcc", "-shared", "-fPIC", "-O1", "-o", out, Path(__file__).parent / "assets" / "statfs.c"])
-    return out.read_bytes()
-
-
-def guard_files() -> list[node_files.NodeFile]:
-    """The guard of a lab node: what `hactl node bootstrap` installs, and the client of the lock server."""
-    try:
-        from hacluster.host import payload
-    except ImportError:
-        return []
-    client = (Path(__file__).parent / "dlm_client.py").read_bytes()
-    return [
-        *(node_files.NodeFile(file.destination, file.content, file.mode) for file in payload.files()),
-        node_files.NodeFile("/usr/lib/hacluster/lab_dlm.py", client),
-    ]
-
-
-def lay_directories(upper: Path) -> None:
-    """Make the directories of a node that nothing of the machine shows through."""
-    for path, mode, owner in node_files.OPAQUE:
-        directory = upper / path.lstrip("/")
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(mode)
-        if owner != "root":
-            shutil.chown(directory, owner, "haclient")
-        os.setxattr(directory, "trusted.overlay.opaque", b"y")
-    for path in node_files.EMPTY:
-        (upper / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+def _rows(value: object) -> list[list[str]]:
+    assert isinstance(value, list)
+    return value

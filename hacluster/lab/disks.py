@@ -51,7 +51,7 @@ def build(layout: Layout) -> list[Device]:
     for block_disk in layout.block_disks():
         _boot_disk(block_disk.image, image)
         loop = host.run(["losetup", "--find", "--show", block_disk.image]).strip()
-        numbers = os.stat(loop).st_rdev
+        numbers = Path(loop).stat().st_rdev
         devices.append(Device(block_disk.path, os.major(numbers), os.minor(numbers)))
     return devices
 

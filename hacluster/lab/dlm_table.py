@@ -132,6 +132,7 @@ class Table:
                 "members": sorted(space.members),
                 "unfenced": sorted(space.dead),
                 "blocked": len(space.deferred),
+                "waiting": [lock.node for resource in space.resources.values() for lock in resource.waiting],
                 "locks": _listing(space),
             }
             for name, space in self.lockspaces.items()
@@ -177,7 +178,7 @@ class Table:
     def _lock(self, space: Lockspace, connection: int, node: str, request: dict[str, object]) -> None:
         name, mode, flags = str(request["resource"]), MODES.index(str(request["mode"])), _flags(request)
         if "ORPHAN" in flags:
-            self._adopt(space, connection, node, name, mode, flags)
+            self._adopt(space, connection, node, request)
             return
         resource = space.resources.setdefault(name, Resource())
         self._last += 1
@@ -192,7 +193,8 @@ class Table:
         resource.waiting.append(lock)
         self._grant(space, name)
 
-    def _adopt(self, space: Lockspace, connection: int, node: str, name: str, mode: int, flags: list[str]) -> None:
+    def _adopt(self, space: Lockspace, connection: int, node: str, request: dict[str, object]) -> None:
+        name, mode, flags = str(request["resource"]), MODES.index(str(request["mode"])), _flags(request)
         resource = space.resources.get(name, Resource())
         orphans = [lock for lock in resource.granted if lock.node == node and lock.owner is None]
         match = next((lock for lock in orphans if lock.mode == mode), None)
@@ -306,7 +308,7 @@ def _fits(resource: Resource, lock: Lock, mode: int) -> bool:
 def _flags(request: dict[str, object]) -> list[str]:
     flags = request.get("flags") or []
     if not isinstance(flags, list):
-        raise ValueError(flags)
+        raise TypeError(flags)
     return [str(flag) for flag in flags]
 
 
@@ -335,5 +337,5 @@ def _listing(space: Lockspace) -> list[dict[str, object]]:
             "valnotvalid": resource.value_lost,
         }
         for name, resource in sorted(space.resources.items())
-        for lock in resource.granted + resource.waiting
+        for lock in resource.granted
     ]

@@ -6,7 +6,6 @@ The switch is a network namespace of its own. Nothing in it is reachable from th
 from __future__ import annotations
 
 import ipaddress
-import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -109,8 +108,7 @@ def bmc_answers(cgroup: str, directory: Path) -> bool:
 
 def _is_ipmi_sim(pid: str, directory: Path) -> bool:
     try:
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-            words = file.read().split("\0")
+        words = Path("/proc", pid, "cmdline").read_text(errors="replace").split("\0")
     except OSError:
         return False
-    return os.path.basename(words[0]) == "ipmi_sim" and str(directory / "lan.conf") in words
+    return Path(words[0]).name == "ipmi_sim" and str(directory / "lan.conf") in words

@@ -40,7 +40,7 @@ def run(argv: Sequence[str | Path], *, timeout: float = 30, check: bool = True, 
 
 def mounts() -> Iterator[tuple[str, str, str]]:
     """This machine's mounts as (mount point, type, root inside the file system), oldest first."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+    with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as file:
         for line in file:
             fields, _, rest = line.partition(" - ")
             words = fields.split()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from hacluster.lab import disks, fabric
+from hacluster.lab import disks, fabric, teardown
 from hacluster.lab.bed import Bed
 
 
@@ -76,7 +76,7 @@ class Inventory:
 def look(bed: Bed) -> Inventory:
     """The lab's inventory."""
     if not bed.is_up():
-        return Inventory(bed.name, False, left=tuple(bed.leftovers()))
+        return Inventory(bed.name, False, left=tuple(teardown.leftovers(bed.name)))
     state = json.loads((bed.run / "bed.json").read_text())
     loops = {backing: device for device, backing in disks.loops(bed.run)}
     return Inventory(

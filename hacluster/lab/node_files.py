@@ -6,7 +6,9 @@ A node boots the machine's own Debian through an overlay; what makes it *this* n
 
 from __future__ import annotations
 
-import os
+import hashlib
+import shutil
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,7 @@ BOOTED = (
     "integritysetup.target",
     "veritysetup.target",
 )
-"""Units of Debian's own targets that a node keeps. All others (udev, login, sysctl, …) would touch the shared kernel."""
+"""Units of Debian's own targets that a node keeps. Others (udev, login, sysctl, …) would touch the shared kernel."""
 
 WANTED = {
     "multi-user.target": ("corosync.service", "pacemaker.service", "pcsd.service", "libvirtd.service", "ssh.service"),
@@ -68,21 +70,16 @@ OPAQUE = (
 )
 """Directories a node does not share with the machine below it: path, mode, owner (of group haclient if hacluster)."""
 
-EMPTY = tuple(
-    f"/var/lib/libvirt/{name}"
-    for name in (
-        "images",
-        "qemu",
-        "qemu/nvram",
-        "qemu/save",
-        "dnsmasq",
-        "lockd",
-        "lockd/files",
-        "boot",
-        "network",
-        "swtpm",
-    )
-) + ("/var/log/libvirt/qemu", "/etc/libvirt/qemu/autostart", "/etc/libvirt/qemu/networks")
+LIBVIRT_DIRECTORIES = (
+    "images", "qemu", "qemu/nvram", "qemu/save", "dnsmasq", "lockd", "lockd/files", "boot", "network", "swtpm",
+)  # fmt: skip
+EMPTY = (
+    *(f"/var/lib/libvirt/{name}" for name in LIBVIRT_DIRECTORIES),
+    "/var/log/libvirt/qemu",
+    "/etc/libvirt/qemu/autostart",
+    "/etc/libvirt/qemu/networks",
+)
+"""Directories that Debian's packages bring and that stand empty in a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,7 @@ def masked() -> list[str]:
     ):
         wants = UNITS / f"{target}.target.wants"
         if wants.is_dir():
-            found.update(unit for unit in os.listdir(wants) if unit not in BOOTED)
+            found.update(unit.name for unit in wants.iterdir() if unit.name not in BOOTED)
     return sorted(found)
 
 
@@ -153,8 +150,6 @@ def systemd(layout: Layout, node: Node, masks: Iterable[str]) -> list[NodeFile]:
 
 
 def _identity(layout: Layout, node: Node) -> int:
-    import hashlib
-
     seed = f"{layout.name}/{layout.cluster.name}/{node.name}".encode()
     return int.from_bytes(hashlib.sha256(seed).digest()[:16], "big")
 
@@ -231,13 +226,13 @@ def corosync_conf(layout: Layout) -> str:
 
 def libvirt(layout: Layout, node: Node, shim: bytes | None) -> list[NodeFile]:
     """libvirtd with a tcp socket, QEMU without a sandbox. `shim` makes statfs call the shared directories GFS2."""
-    host_uuid = f"{_identity(layout, node):032x}"
+    host_uuid = uuid.UUID(int=_identity(layout, node), version=4)
     migration = node.migration_host or node.addresses[-1]
     files = [
         NodeFile(
             "/etc/libvirt/libvirtd.conf",
             'auth_tcp = "none"\nlisten_tcp = 1\nauth_unix_ro = "none"\nauth_unix_rw = "none"\n'
-            f'host_uuid = "{host_uuid[:8]}-{host_uuid[8:12]}-4{host_uuid[13:16]}-8{host_uuid[17:20]}-{host_uuid[20:]}"\n',
+            f'host_uuid = "{host_uuid}"\n',
         ),
         NodeFile("/etc/default/libvirtd", 'LIBVIRTD_ARGS=""\n'),
         NodeFile(
@@ -285,8 +280,6 @@ def commands(project: Path, interpreter: str) -> list[NodeFile]:
 
 def write(upper: Path, files: Sequence[NodeFile]) -> None:
     """Lay files into a node's disk, replacing what is there. Raises OSError."""
-    import shutil
-
     for file in files:
         path = upper / file.path.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)

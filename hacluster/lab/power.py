@@ -166,7 +166,7 @@ def off(supply: Supply) -> None:
 
 
 def on(supply: Supply, *, wait: bool = True) -> None:
-    """Switch a node on and return when its systemd answers; nothing happens when it is on. The caller holds the lock."""
+    """Switch a node on and return when its systemd answers; one that is on stays on. The caller holds the lock."""
     import subprocess
 
     if supply.leader() is not None:

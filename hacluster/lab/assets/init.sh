@@ -16,6 +16,9 @@ mount --bind "$root/proc/sys" "$root/proc/sys"
 mount --bind "$root/proc/sys/net" "$root/proc/sys/net"
 mount -o remount,bind,ro "$root/proc/sys"
 if [ -e "$root/proc/sysrq-trigger" ]; then mount --bind /dev/null "$root/proc/sysrq-trigger"; fi
+# Each boot of a node is a boot of its own, to journald as to the guard.
+cat /proc/sys/kernel/random/uuid >"$here/boot_id"
+mount --bind "$here/boot_id" "$root/proc/sys/kernel/random/boot_id"
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
 # A host with a hybrid hierarchy has a plain tmpfs here; sysfs in a new namespace shows the empty mount point.
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
