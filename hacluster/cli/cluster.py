@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hacluster.cli import render
-from hacluster.cli.world import connect
+from hacluster import apply as applying
+from hacluster import plan as planning
+from hacluster import spec as specs
+from hacluster.apply.run import CHANGED
+from hacluster.cli import plans, render
+from hacluster.cli.progress import Line
+from hacluster.cli.world import World, connect
+from hacluster.edge.secret import LocalSecrets
+from hacluster.model import Cluster
 from hacluster.observe import Observation, document, look
-from hacluster.problems import errors
+from hacluster.problems import Refused, errors, kind
+
+NO_SPEC = kind(
+    "HA347",
+    "There is no spec",
+    "hactl looks for cluster.toml in the current folder, then for /etc/hacluster/cluster.toml.",
+)
+
+SPECS = (Path("cluster.toml"), Path("/etc/hacluster/cluster.toml"))
+
+SPEC = typer.Argument(None, metavar="[SPEC]", help="the spec; else ./cluster.toml, else /etc/hacluster/cluster.toml")
+ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take a risk by its code, for instance HA333")
 
 NODE = typer.Option(None, "--node", "-N", metavar="NODE", help="ask the cluster through this node")
 JSON = typer.Option(False, "--json", help="print JSON")
@@ -21,6 +41,8 @@ _BUSY = ("moving", "starting", "stopping", "pending", "standby", "maintenance")
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(status)
+    app.command()(plan)
+    app.command()(apply)
 
 
 def status(node: str = NODE, as_json: bool = JSON) -> None:
@@ -34,6 +56,87 @@ def status(node: str = NODE, as_json: bool = JSON) -> None:
         render.problems(seen.problems)
     if errors(seen.problems):
         raise typer.Exit(1)
+
+
+def plan(
+    spec: Path = SPEC,
+    node: str = NODE,
+    accept: list[str] = ACCEPT,
+    as_json: bool = JSON,
+) -> None:
+    """Show what `hactl apply` would change, what Pacemaker would do then, and what each VM pays. Changes nothing."""
+    accepted = _accepted(accept)
+    _, prepared = _prepare(spec, node, accepted)
+    _show(prepared, as_json)
+    if errors(prepared.problems, accepted):
+        raise typer.Exit(1)
+
+
+def apply(
+    spec: Path = SPEC,
+    node: str = NODE,
+    accept: list[str] = ACCEPT,
+    dry_run: bool = typer.Option(False, "--dry-run", help="show the plan, change nothing"),
+    planned: int = typer.Option(
+        None, "--planned", metavar="N", help="only if the configuration is still N"
+    ),
+    wait: float = typer.Option(300.0, "--wait", metavar="SECONDS", help="how long Pacemaker may take"),
+) -> None:
+    """Make the cluster what the spec says: files to every node, one atomic push, then watch and verify."""
+    if dry_run:
+        plan(spec, node, accept, as_json=False)
+        return
+    accepted = _accepted(accept)
+    world, prepared = _prepare(spec, node, accepted)
+    if planned is not None and planned != prepared.plan.planned[1]:
+        now = prepared.plan.planned[1]
+        raise Refused(
+            CHANGED("the configuration is not the planned one", remedy="hactl plan", planned=planned, now=now)
+        )
+    _show(prepared, as_json=False)
+    if errors(prepared.problems, accepted):
+        raise typer.Exit(1)
+    if prepared.nothing:
+        return
+    with Line("apply") as line:
+        done = applying.apply(world, prepared, line, accepted=accepted, wait=wait)
+    pushed = "configuration pushed and verified" if done.pushed else "configuration unchanged"
+    render.out.print(f"\n{pushed}, {done.delivered} files delivered, {done.pruned} removed ({done.seconds:.1f} s)")
+
+
+def spec_path(given: Path | None) -> Path:
+    """The spec to read. Raises Refused when there is none."""
+    found = given or next((path for path in SPECS if path.is_file()), None)
+    if found is None:
+        raise Refused(NO_SPEC("no cluster.toml was found", remedy="hactl init, or: hactl apply SPEC"))
+    return found
+
+
+def ssh_hosts(cluster: Cluster) -> dict[str, str]:
+    """What ssh dials for each node whose spec says so."""
+    return {node.name: node.ssh_host for node in cluster.nodes if node.ssh_host}
+
+
+def _accepted(codes: list[str]) -> frozenset[str]:
+    return frozenset(code.upper() for code in codes)
+
+
+def _prepare(spec: Path | None, node: str | None, accepted: frozenset[str]) -> tuple[World, applying.Prepared]:
+    cluster = specs.load(spec_path(spec), accepted)
+    world = connect(node, ssh_hosts(cluster))
+    return world, applying.prepare(world, LocalSecrets(), cluster)
+
+
+def _show(prepared: applying.Prepared, as_json: bool) -> None:
+    if as_json:
+        told = planning.document(prepared.plan)
+        told["nothing_to_do"] = prepared.nothing
+        told["files"] = plans.deliveries(prepared)
+        told["problems"] = [problem.as_json() for problem in prepared.problems]
+        render.json_out(told)
+    else:
+        plans.show(prepared)
+        render.problems(prepared.problems)
 
 
 def show(seen: Observation) -> None:

@@ -5,7 +5,6 @@ can differ, and the difference is what an admin must see. What could not be lear
 """
 
 from hacluster.observe.document import document
-from hacluster.observe.findings import findings
 from hacluster.observe.look import look
 from hacluster.observe.read import observe
 from hacluster.observe.views import CloneView, ClusterView, Failure, FenceView, NodeView, Observation, VmView
@@ -19,7 +18,6 @@ __all__ = [
     "Observation",
     "VmView",
     "document",
-    "findings",
     "look",
     "observe",
 ]

@@ -115,7 +115,7 @@ STORAGE_DOWN = kind(
 _CLAIM_GRACE = 60.0
 
 
-def findings(seen: Observation, now: float | None) -> tuple[Problem, ...]:
+def judge(seen: Observation, now: float | None) -> tuple[Problem, ...]:
     """All findings, the cluster's first, then nodes, fencing, clones and VMs. `now` is epoch seconds, if known."""
     found: list[Problem] = [*_cluster(seen)]
     for node in seen.nodes:

@@ -15,7 +15,7 @@ from hacluster import claim
 from hacluster.cib import managed
 from hacluster.claim import Claim
 from hacluster.observe import state
-from hacluster.observe.findings import findings
+from hacluster.observe.findings import judge
 from hacluster.observe.views import CloneView, ClusterView, Failure, FenceView, NodeView, Observation, VmView
 from hacluster.ports import HostFacts, Unknown
 
@@ -59,7 +59,7 @@ def observe(
         claims=claims,
         foreign_moves=tuple(_foreign_moves(root)),
     )
-    found = findings(seen_now, now)
+    found = judge(seen_now, now)
     judged = (replace(vm, problems=tuple(p for p in found if p.where == f"vm {vm.name}")) for vm in seen_now.vms)
     return replace(seen_now, vms=tuple(judged), problems=found)
 
