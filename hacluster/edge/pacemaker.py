@@ -20,17 +20,17 @@ from hacluster.problems import Refused, kind
 log = structlog.get_logger(__name__)
 
 NO_CLUSTER = kind(
-    "HA612",
+    "HA606",
     "No cluster runs on the node",
     "hactl asks the cluster through one node: this machine if it is one, else the one given by --node or HACTL_NODE.",
 )
 TOOL_FAILED = kind(
-    "HA613",
+    "HA607",
     "A Pacemaker tool failed",
     "One of Pacemaker's command line tools ended with an error that hactl has no better word for.",
 )
 TOOLS_TOO_OLD = kind(
-    "HA614",
+    "HA608",
     "The node's Pacemaker is older than the CIB",
     "The scheduler of an older Pacemaker aborts on a CIB with a newer feature set, so it is not asked.",
 )

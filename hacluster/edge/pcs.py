@@ -16,7 +16,7 @@ from hacluster.problems import Refused, kind
 log = structlog.get_logger(__name__)
 
 PUSH_REFUSED = kind(
-    "HA611",
+    "HA605",
     "The cluster refused the configuration",
     "pcs handed the CIB to the cluster, which did not take it. Nothing was changed.",
 )
