@@ -219,6 +219,14 @@ def test_uuid_and_disk_are_compared_across_spec_and_domain_xml(base: Path) -> No
     assert findings(SMALL + BY_FILE + other, base) == [("HA160", "vms.db.uuid"), ("HA162", "vms.db.disks[0]")]
 
 
+def test_a_read_only_medium_may_be_in_two_vms(base: Path) -> None:
+    other = changed(
+        ("<name>web", "<name>db"), ("7a01", "7a02"), ("00:01", "00:02"), ("web.img", "db.img"), text=BROUGHT
+    )
+    (base / "db.xml").write_text(other)
+    assert findings(SMALL + BY_FILE + BY_FILE.replace("web", "db"), base) == []
+
+
 def test_a_uuid_that_the_spec_gives_otherwise(base: Path) -> None:
     assert only(SMALL + BY_FILE + 'uuid = "3c9f7a40-6f2e-4d0b-9a6b-2f8f9d1e7a02"\n', base).code == "HA166"
 

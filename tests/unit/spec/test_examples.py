@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -150,12 +151,16 @@ def test_two_nodes_without_a_quorum_device_are_a_risk_to_be_taken_by_name() -> N
     assert findings(changed(("stickiness", 'qdevice = "quorum.example.org"\nstickiness'), text=text)) == []
 
 
-def test_a_refused_spec_is_loaded_once_its_risk_is_accepted() -> None:
-    path = EXAMPLES / "kvm-cluster.toml"
-    assert spec.load(path).name == "kvm_cluster"
+def test_loading_refuses_what_nobody_has_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(two_nodes(KVM))
     with pytest.raises(Refused) as refused:
-        spec.load(EXAMPLES / "missing.toml")
-    assert [p.code for p in refused.value.problems] == ["HA101"]
+        spec.load(path)
+    assert [p.code for p in refused.value.problems] == ["HA124"]
+    assert len(spec.load(path, frozenset({"HA124"})).nodes) == 2
+    path.unlink()
+    with pytest.raises(Refused, match="HA101"):
+        spec.load(path, frozenset({"HA101"}))
 
 
 def test_all_mistakes_that_can_stand_in_one_file_are_found_in_one_run() -> None:
