@@ -29,7 +29,7 @@ ARROWS: dict[str, set[str] | None] = {
     "move": {"ports", "problems", "claim", "history", "observe", "guard"},
     "preflight": {"ports", "problems", "claim", "history", "observe", "move", "cib", "oracle", "guard"},
     "moving": {"ports", "problems", "claim", "history", "observe", "move", "preflight", "cib", "oracle"},
-    "power": {"ports", "problems", "observe", "move", "history"},
+    "power": {"ports", "problems", "observe", "move", "moving", "preflight", "history"},
     "edge": {"ports", "problems", "model"},
     "host": {"ports", "problems", "model", "guard", "assets"},
     "lab": {"model", "spec", "host", "ports", "problems", "guard", "assets"},
