@@ -236,10 +236,10 @@ def _choose(world: World, looked: Looked, vm: managed.ManagedVm, target: str | N
 
 def _rehearse(world: World, looked: Looked, claim: Claim) -> None:
     """Ask the scheduler what the claim would do, and what its removal would do afterwards."""
-    before = simulate.read(world.pacemaker.simulate(looked.raw))
+    before = simulate.parse(world.pacemaker.simulate(looked.raw))
     claimed = with_constraint(looked.cib, claims.to_xml(claim))
-    then = simulate.read(world.pacemaker.simulate(claimed))
-    after = simulate.read(world.pacemaker.simulate(history.moved(looked.cib, claim.vm, claim.source, claim.target)))
+    then = simulate.parse(world.pacemaker.simulate(claimed))
+    after = simulate.parse(world.pacemaker.simulate(history.moved(looked.cib, claim.vm, claim.source, claim.target)))
     found = list(_rehearsed(claim, before, then, after))
     if found:
         raise Refused(found)
@@ -248,25 +248,24 @@ def _rehearse(world: World, looked: Looked, claim: Claim) -> None:
 def _rehearsed(
     claim: Claim, before: simulate.Simulation, then: simulate.Simulation, after: simulate.Simulation
 ) -> Iterator[Problem]:
-    mine = [a for a in then.actions if a.resource == claim.vm]
-    if [(a.kind, a.node, a.dest) for a in mine] != [("migrate", claim.source, claim.target)]:
+    mine = then.of(claim.vm)
+    if [(a.kind, a.source, a.target, a.blocked) for a in mine] != [("migrate", claim.source, claim.target, False)]:
         yield WOULD_NOT_MOVE(
             f"Pacemaker would not migrate {claim.vm} from {claim.source} to {claim.target}",
             where=f"vm {claim.vm}",
             remedy=f"hactl vm show {claim.vm}",
-            it_would="; ".join(a.words for a in mine) or "leave it where it is",
+            it_would="; ".join(map(str, mine)) or "leave it where it is",
         )
-    others = [a.words for a in then.actions if a.resource != claim.vm and a not in before.actions]
+    others = [str(a) for a in then.actions if a.resource != claim.vm and a not in before.actions]
     if others:
         yield OTHERS_WOULD_MOVE(
-            f"moving {claim.vm} to {claim.target} would also {'; '.join(others)}",
+            f"moving {claim.vm} to {claim.target} is not all that would happen: {'; '.join(others)}",
             where=f"vm {claim.vm}",
             remedy="hactl plan",
         )
-    back = [a.words for a in after.actions if a.resource == claim.vm]
-    if back:
+    if back := after.of(claim.vm):
         yield WOULD_MOVE_BACK(
-            f"after the move Pacemaker would {'; '.join(back)}",
+            f"{claim.vm} would not stay on {claim.target}: {'; '.join(map(str, back))}",
             where=f"vm {claim.vm}",
             remedy=f"change vms.{claim.vm}.placement in the spec, then: hactl apply",
         )
