@@ -108,9 +108,17 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def eof_received(self) -> None:
+        """The process is gone: at once, before another's request that came later is answered."""
+        self.gone()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The process is gone, or its node is."""
         del exc
+        self.gone()
+
+    def gone(self) -> None:
+        """Take this connection's locks and requests from it, once."""
         if self.server.connections.pop(self.number, None) is not None:
             self.server.deliver(self.server.table.close(self.number))
 
