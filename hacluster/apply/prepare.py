@@ -58,8 +58,8 @@ def prepare(world: World, secrets: Secrets, cluster: Cluster) -> Prepared:
     plan = make(
         live,
         desired,
-        simulate.read(world.pacemaker.simulate(raw)),
-        simulate.read(world.pacemaker.simulate(text)),
+        simulate.parse(world.pacemaker.simulate(raw)),
+        simulate.parse(world.pacemaker.simulate(text)),
         seen=seen,
         nodes=spec_nodes,
         invalid=world.pacemaker.verify(text),

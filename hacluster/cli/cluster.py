@@ -77,9 +77,7 @@ def apply(
     node: str = NODE,
     accept: list[str] = ACCEPT,
     dry_run: bool = typer.Option(False, "--dry-run", help="show the plan, change nothing"),
-    planned: int = typer.Option(
-        None, "--planned", metavar="N", help="only if the configuration is still N"
-    ),
+    planned: int = typer.Option(None, "--planned", metavar="N", help="only if the configuration is still N"),
     wait: float = typer.Option(300.0, "--wait", metavar="SECONDS", help="how long Pacemaker may take"),
 ) -> None:
     """Make the cluster what the spec says: files to every node, one atomic push, then watch and verify."""

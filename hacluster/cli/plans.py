@@ -26,11 +26,11 @@ def show(prepared: Prepared) -> None:
     for line in _files(prepared):
         render.out.print(line)
     if plan.caused:
-        _section("Pacemaker will", [escape(action.words) for action in plan.caused])
+        _section("Pacemaker will", [escape(str(action)) for action in plan.caused])
     if plan.anyway:
-        _section("Pacemaker is about to do this anyway", [escape(action.words) for action in plan.anyway])
+        _section("Pacemaker is about to do this anyway", [escape(str(action)) for action in plan.anyway])
     if plan.changes:
-        tolls = [f"{price.vm}: [{_COLOUR.get(price.toll, 'dim')}]{price.toll}[/]" for price in plan.prices]
+        tolls = [f"{price.vm}: [{_COLOUR.get(price.price, 'dim')}]{price.price}[/]" for price in plan.prices]
         if tolls:
             _section("what it costs each VM", [", ".join(tolls)])
         render.out.print(f"\nplanned from configuration {plan.planned[1]}")
@@ -43,7 +43,8 @@ def _section(title: str, lines: Sequence[str]) -> None:
 
 
 def _change(change: Change) -> Iterator[str]:
-    yield f"{_MARK[change.kind]} {change.noun} [bold]{escape(change.ident)}[/]"
+    value = f" = {escape(change.settings[0].new or '')}" if (change.kind, change.noun) == ("add", "property") else ""
+    yield f"{_MARK[change.kind]} {change.noun} [bold]{escape(change.ident)}[/]{value}"
     if change.kind != "change":
         return
     for setting in change.settings[:_SHOWN_SETTINGS]:

@@ -58,11 +58,11 @@ def connect(node: str | None = None, ssh_hosts: Mapping[str, str] | None = None)
 
 
 def migration_settings(cib: bytes) -> tuple[str, Mapping[str, str]]:
-    """The migration transport and the nodes' migration hosts as the VMs' templates have them. Pure."""
+    """The migration transport and the nodes' migration hosts, as the VMs in the CIB have them. Pure."""
     root = etree.fromstring(cib)
     transport = "ssh"
     addresses: dict[str, str] = {}
-    for nvpair in root.iterfind("./configuration/resources/template/instance_attributes/nvpair"):
+    for nvpair in root.iterfind("./configuration/resources//instance_attributes/nvpair"):
         if nvpair.get("name") == "migration_transport":
             transport = nvpair.get("value", transport)
         elif nvpair.get("name") == "migration_hosts":

@@ -2,6 +2,6 @@
 
 from hacluster.plan.changes import Change, Setting, changes
 from hacluster.plan.document import document
-from hacluster.plan.make import Plan, Price, make
+from hacluster.plan.make import Plan, VmPrice, make
 
-__all__ = ["Change", "Plan", "Price", "Setting", "changes", "document", "make"]
+__all__ = ["Change", "Plan", "Setting", "VmPrice", "changes", "document", "make"]

@@ -24,8 +24,8 @@ def document(plan: Plan) -> dict[str, Any]:
             }
             for change in plan.changes
         ],
-        "actions": [action.words for action in plan.caused],
-        "actions_anyway": [action.words for action in plan.anyway],
-        "vms": [{"name": price.vm, "price": price.toll, "why": price.words} for price in plan.prices],
+        "actions": [str(action) for action in plan.caused],
+        "actions_anyway": [str(action) for action in plan.anyway],
+        "vms": [{"name": price.vm, "price": price.price, "why": price.words} for price in plan.prices],
         "problems": [problem.as_json() for problem in plan.problems],
     }

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from lxml import etree
 
 from hacluster.cib import managed
-from hacluster.cib.simulate import Action, Simulation
+from hacluster.cib.simulate import Action, Price, Simulation
 from hacluster.observe import Observation
 from hacluster.observe.read import version
 from hacluster.plan.changes import Change, changes
@@ -60,16 +59,13 @@ NO_QUORUM = kind(
     "What a minority writes into its CIB is lost as soon as it meets the majority again.",
 )
 
-Toll = Literal["none", "start", "reload", "migrate", "stop", "restart"]
-_TOLLS: tuple[Toll, ...] = ("none", "start", "reload", "migrate", "stop", "restart")
-
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """What a VM pays for the change: the dearest thing that Pacemaker would do to it."""
+class VmPrice:
+    """What a VM pays for the change: the dearest thing that Pacemaker would do to it, and all of it in words."""
 
     vm: str
-    toll: Toll
+    price: Price
     words: str = ""
 
 
@@ -84,7 +80,7 @@ class Plan:
     changes: tuple[Change, ...]
     caused: tuple[Action, ...]
     anyway: tuple[Action, ...]
-    prices: tuple[Price, ...]
+    prices: tuple[VmPrice, ...]
     problems: tuple[Problem, ...]
     planned: tuple[int, int]
     desired: bytes
@@ -107,55 +103,44 @@ def make(
 ) -> Plan:
     """The plan for replacing `live` by `desired`. `nodes` are the spec's; `invalid` is what crm_verify says."""
     differing = changes(live, desired)
-    anyway = {action.words for action in now.actions}
-    caused = tuple(action for action in then.actions if action.words not in anyway) if differing else ()
+    anyway = {_core(action) for action in now.actions}
+    caused = Simulation(tuple(a for a in then.actions if differing and _core(a) not in anyway), {}, {})
     names = sorted({vm.name for cib in (live, desired) for vm in managed.vms(cib)} | {vm.name for vm in seen.vms})
-    prices = tuple(_price(name, caused) for name in names)
-    found = [*_risks(prices, seen), *_fences(now, then), *_membership(seen, nodes)]
+    prices = tuple(VmPrice(n, caused.price(n), "; ".join(str(action) for action in caused.of(n))) for n in names)
+    found = [*_risks(prices, seen), *_fences(caused), *_membership(seen, nodes)]
     if differing:
         found += _moment(seen)
         found += [NOT_VALID(sentence, where="CIB", remedy="mend the spec") for sentence in invalid]
     admin, epoch, _ = version(live)
-    return Plan(differing, caused, now.actions, prices, tuple(found), (admin, epoch), etree.tostring(desired))
+    return Plan(differing, caused.actions, now.actions, prices, tuple(found), (admin, epoch), etree.tostring(desired))
 
 
-def _price(vm: str, actions: Sequence[Action]) -> Price:
-    mine = [action for action in actions if action.resource == vm]
-    tolls = [toll(action) for action in mine] or ["none"]
-    return Price(vm, max(tolls, key=_TOLLS.index), "; ".join(action.words for action in mine))
+def _core(action: Action) -> tuple[str | None, ...]:
+    """An action without its reason, which may be told differently for the same thing."""
+    return (action.kind, action.subject, action.source, action.target)
 
 
-def toll(action: Action) -> Toll:
-    """What an action costs the guest. A VM that is recovered, or moved without migration, is restarted."""
-    if action.kind in ("start", "reload", "migrate", "stop", "restart"):
-        return next(known for known in _TOLLS if known == action.kind)
-    return "restart"
-
-
-def _risks(prices: Sequence[Price], seen: Observation) -> Iterator[Problem]:
+def _risks(prices: Sequence[VmPrice], seen: Observation) -> Iterator[Problem]:
     for price in prices:
         vm = seen.vm(price.vm)
-        if vm is None or not (vm.copies or vm.unknown) or price.toll not in ("stop", "restart"):
+        if vm is None or not (vm.copies or vm.unknown) or price.price not in ("stop", "restart"):
             continue
-        risk = STOPS_VM if price.toll == "stop" else RESTARTS_VM
+        risk = STOPS_VM if price.price == "stop" else RESTARTS_VM
         yield risk(
-            f"{price.vm} is {vm.state} and would be {'stopped' if price.toll == 'stop' else 'restarted'}",
+            f"{price.vm} is {vm.state} and would be {'stopped' if price.price == 'stop' else 'restarted'}",
             where=f"vm {price.vm}",
             remedy=f"hactl apply --accept {risk.code}, when its guest may go down now",
             pacemaker=price.words,
         )
 
 
-def _fences(now: Simulation, then: Simulation) -> Iterator[Problem]:
-    already = {action.words for action in now.actions}
-    for action in then.actions:
-        if action.kind == "fence" and action.words not in already:
-            yield FENCES_NODE(
-                f"the new configuration would fence {action.node or action.resource}",
-                where=f"node {action.node or action.resource}",
-                remedy="hactl status, and bring the node back first",
-                pacemaker=action.words,
-            )
+def _fences(caused: Simulation) -> Iterator[Problem]:
+    for name in caused.fenced():
+        yield FENCES_NODE(
+            f"the new configuration would fence {name}",
+            where=f"node {name}",
+            remedy="hactl status, and bring the node back first",
+        )
 
 
 def _membership(seen: Observation, nodes: Sequence[str]) -> Iterator[Problem]:
