@@ -6,18 +6,24 @@ common path asks nobody: libvirt's status file and /proc say that the copy is he
 
 from __future__ import annotations
 
+import os
+import time
+
 from hacluster.guard import proof
+from hacluster.guard.child import run
 from hacluster.guard.dlm import CR, EX, NL, PW, Busy, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import Failed
 from resource_agents.presence import ASK, LOCK, complaint, give_back, presence, virsh
-from resource_agents.vm import look
+from resource_agents.vm import LIBVIRT_RUN, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from resource_agents.vm import Deadline, Sight, Vm
 
+WATCH = 0.02
+"""Seconds between two looks at the time stamp of libvirt's status file."""
 SLICE = 5.0
 """Seconds one child polls for the seal before another takes over: no child outlives its use by more."""
 
@@ -71,6 +77,49 @@ def _half(vm: Vm, deadline: Deadline) -> int:
     virsh(vm, deadline.left(ASK), "destroy", vm.uuid)
     give_back(vm, deadline.left(LOCK))
     raise Failed(f"{vm.name} arrived on {vm.node} only in part; its copy is destroyed and {vm.name} starts afresh")
+
+
+def attend(vm_name: str, uuid: str) -> None:
+    """Finish an arrival from the hook's background, without waiting for Pacemaker to ask: the guest is paused.
+
+    Ends by itself when the copy has gone, or the seat has. Whatever it leaves undone, migrate_from finds.
+    """
+    lock, changed = RunLock(uuid), 0
+    while lock.recorded().mode == CR:
+        time.sleep(WATCH)
+        try:
+            now = os.stat(f"{LIBVIRT_RUN}/{vm_name}.xml").st_mtime_ns
+        except FileNotFoundError:
+            if changed:
+                return
+            continue
+        if now == changed:
+            continue
+        changed = now
+        sight = look(vm_name, uuid)
+        if not sight.complete:
+            continue
+        if not sight.alive:
+            return
+        _finish(vm_name, uuid, lock, sight)
+        return
+
+
+def _finish(vm_name: str, uuid: str, lock: RunLock, sight: Sight) -> None:
+    """Seal as soon as the source has let go, then resume."""
+    while lock.recorded().mode == CR:
+        try:
+            lock.seal_seat(SLICE)
+        except DlmError as problem:
+            codes.log(vm_name, f"has arrived and waits for its run-lock: {problem}")
+            if not look(vm_name, uuid).alive:
+                return
+    if sight.state == "paused" and not sight.stay_paused:
+        run(["virsh", "-q", "resume", uuid], ASK)
+        sight = look(vm_name, uuid)
+    if sight.stay_paused or sight.state == "running":
+        lock.settle()
+        codes.log(vm_name, f"has arrived, is sealed and {sight.state}")
 
 
 def _nothing_here(vm: Vm, deadline: Deadline) -> int:

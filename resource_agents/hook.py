@@ -11,6 +11,7 @@ import os
 import sys
 
 from hacluster.guard import proof, state, table
+from hacluster.guard.child import in_background
 from hacluster.guard.dlm import CR, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
@@ -102,6 +103,10 @@ def started(name: str, uuid: str, xml: str, daemon: int) -> None:
     record = {"pid": str(process.pid), "start": str(process.start), "cgroup": _scope(process.pid)}
     state.write_pairs(f"{state.RUN}/{uuid}.qemu", record)
     state.remove(f"{state.RUN}/{uuid}.starting")
+    if state.read(uuid).mode == CR:
+        from resource_agents.arriving import attend
+
+        in_background(lambda: attend(name, uuid))
 
 
 def _scope(pid: int) -> str:
@@ -142,19 +147,10 @@ def attach(name: str, uuid: str, xml: str, daemon: int) -> None:
 def release(name: str, uuid: str, xml: str, daemon: int) -> None:
     """The last word on an incarnation, also on one that never held anything: look, in the background, what is left."""
     state.remove(f"{state.RUN}/{uuid}.starting")
-    if state.read_pairs(f"{state.RUN}/{uuid}") is None or os.fork():
-        return
-    try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(null, stream)
-        os.closerange(3, 1024)
+    if state.read_pairs(f"{state.RUN}/{uuid}") is not None:
         from resource_agents.sweep import sweep_one
 
-        sweep_one(uuid)
-    finally:
-        os._exit(0)
+        in_background(lambda: sweep_one(uuid))
 
 
 OPERATIONS = {

@@ -11,7 +11,7 @@ import os
 import sys
 
 from hacluster.guard import VERSION, dlm, state
-from hacluster.guard.child import in_child, run
+from hacluster.guard.child import in_background, in_child, run
 from hacluster.guard.dlm import DlmError
 from resource_agents import codes
 from resource_agents.codes import ERR_INSTALLED, Failed
@@ -102,22 +102,16 @@ def _guard_hook() -> None:
 
 
 def _sweep_in_background() -> None:
-    """A detached child, one at a time; it may hang in the kernel as long as a dead node awaits its fencing."""
-    if os.fork():
-        return
-    try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(null, stream)
-        os.closerange(3, 1024)
+    """One at a time; it may hang in the kernel as long as a dead node awaits its fencing."""
+
+    def work() -> None:
         with open(SWEEP_LOCK, "w", encoding="ascii") as alone:
             fcntl.flock(alone.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             from resource_agents.sweep import sweep
 
             sweep()
-    finally:
-        os._exit(0)
+
+    in_background(work)
 
 
 ACTIONS = {"start": start, "stop": stop, "monitor": monitor, "status": monitor}

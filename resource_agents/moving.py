@@ -21,7 +21,7 @@ from resource_agents.vm import look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from resource_agents.vm import Deadline, Vm
+    from resource_agents.vm import Deadline, Sight, Vm
 
 AFTERWARDS = 15.0
 """Seconds kept for looking at both hosts and putting the lock right."""
@@ -49,7 +49,7 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
     except DlmError as problem:
         raise Failed(f"{vm.name} stays on {vm.node}: its gate cannot be opened to {vm.target}: {problem}") from problem
     codes.log(vm.name, f"gate open to {vm.target}, move {nonce}")
-    result = _migrate(vm, deadline, nonce, sight.state == "paused")
+    result = _migrate(vm, deadline, nonce, sight)
     return _conclude(vm, lock, result, deadline)
 
 
@@ -86,14 +86,14 @@ def mark_move(xml: str, nonce: str, paused: bool) -> str:
     return xml.replace("</uuid>", f"</uuid><metadata>{note}</metadata>", 1)
 
 
-def _migrate(vm: Vm, deadline: Deadline, nonce: str, paused: bool) -> Result:
+def _migrate(vm: Vm, deadline: Deadline, nonce: str, sight: Sight) -> Result:
     """The copy itself, to its end or ours."""
     dump = virsh(vm, deadline.left(ASK, AFTERWARDS), "dumpxml", "--migratable", "--security-info", vm.uuid)
     if dump.code != 0:
         return dump
     path = f"{state.RUN}/{vm.uuid}.move.xml"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(mark_move(dump.out, nonce, paused))
+        file.write(mark_move(dump.out, nonce, sight.state == "paused"))
     uri, memory = destination(vm)
     argv = ["virsh", "-q", "-c", vm.uri, "migrate", "--live", "--abort-on-error", "--xml", path, *memory]
     argv += ["--suspend"] if vm.handover == "paused" else []
@@ -103,7 +103,7 @@ def _migrate(vm: Vm, deadline: Deadline, nonce: str, paused: bool) -> Result:
         client = Command([*argv, "--domain", vm.uuid, "--desturi", uri])
         if vm.downtime:
             _allow_downtime(vm, client)
-        if not client.wait(min(vm.migration_timeout, deadline.left(keep=AFTERWARDS))):
+        if not _attend(vm, client, sight, min(vm.migration_timeout, deadline.left(keep=AFTERWARDS))):
             codes.log(vm.name, "the migration takes too long and is cancelled", warning=True)
             virsh(vm, 5.0, "domjobabort", vm.uuid)
             client.wait(2.0)
@@ -112,6 +112,39 @@ def _migrate(vm: Vm, deadline: Deadline, nonce: str, paused: bool) -> Result:
         return client.result()
     finally:
         state.remove(path)
+
+
+def _attend(vm: Vm, client: Command, sight: Sight, timeout: float) -> bool:
+    """Wait for the client; False when the time is over.
+
+    libvirt sleeps some 0.3 s between killing the source's QEMU and saying so. The guest is paused on the target
+    meanwhile, so the gate is closed as soon as that very QEMU is seen to end.
+    """
+    until = time.monotonic() + timeout
+    try:
+        qemu = os.pidfd_open(sight.pid)
+    except ProcessLookupError:
+        return client.wait(timeout)
+    try:
+        while not client.wait(until - time.monotonic(), qemu):
+            if time.monotonic() >= until:
+                return False
+            if proof.alive(proof.Process(sight.pid, sight.start, "")):
+                time.sleep(0.05)  # its leader is dead, but a thread of it is not yet
+                continue
+            _close_behind(vm)
+            return client.wait(until - time.monotonic())
+        return True
+    finally:
+        os.close(qemu)
+
+
+def _close_behind(vm: Vm) -> None:
+    """The source's QEMU has ended while the gate was open: give the lock back, so that the target may seal."""
+    try:
+        RunLock(vm.uuid).release(lambda: proof.presence(vm.uuid, None, ended=True), LOCK)
+    except DlmError as problem:
+        codes.log(vm.name, f"its gate stays open for now: {problem}", warning=True)
 
 
 def _allow_downtime(vm: Vm, client: Command) -> None:

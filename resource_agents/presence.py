@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from hacluster.guard import proof
-from hacluster.guard.dlm import DlmError
+from hacluster.guard.dlm import DlmError, joined
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 
@@ -36,32 +36,35 @@ def complaint(result: Result) -> str:
     return " ".join(lines) or f"virsh ended with {result.code}"
 
 
-def presence(vm: Vm, timeout: float, killed: bool = False) -> Presence:
+def presence(vm: Vm, timeout: float, ended: bool = False) -> Presence:
     """Whether this node runs the VM. libvirt is asked only if nothing else shows that it does."""
     seen = proof.scan()
     if evidence := proof.here(vm.uuid, seen):
         return proof.Presence(proof.PRESENT, evidence)
-    active = proof.active_uuids(vm.uri, timeout)
-    return proof.presence(vm.uuid, active, seen, killed=killed)
+    active = None if ended else proof.active_uuids(vm.uri, timeout)
+    return proof.presence(vm.uuid, active, seen, ended=ended)
 
 
-def await_verdict(vm: Vm, deadline: Deadline, keep: float, killed: bool = False) -> Presence:
+def await_verdict(vm: Vm, deadline: Deadline, keep: float, ended: bool = False) -> Presence:
     """Ask until the answer is no longer UNKNOWN, or until only `keep` seconds are left."""
     while True:
-        found = presence(vm, deadline.left(ASK, keep), killed)
+        found = presence(vm, deadline.left(ASK, keep), ended)
         if found.verdict != proof.UNKNOWN or deadline.over(keep + 1):
             return found
         time.sleep(0.5)
 
 
-def give_back(vm: Vm, timeout: float, killed: bool = False) -> bool:
+def give_back(vm: Vm, timeout: float, ended: bool = False) -> bool:
     """Release whatever lock this node holds on the VM, with proof. Best effort: False and a log line otherwise.
 
-    libvirt is asked before the lock is touched; what starts after its answer shows itself to the proof.
+    libvirt is asked before the lock is touched; what starts after its answer shows itself to the proof. A node that
+    has not joined the lockspace holds nothing there.
     """
-    active = frozenset[str]() if killed else proof.active_uuids(vm.uri, min(ASK, timeout))
+    if not joined():
+        return True
+    active = None if ended else proof.active_uuids(vm.uri, min(ASK, timeout))
     try:
-        RunLock(vm.uuid).release(lambda: proof.presence(vm.uuid, active, killed=killed), min(LOCK, timeout))
+        RunLock(vm.uuid).release(lambda: proof.presence(vm.uuid, active, ended=ended), min(LOCK, timeout))
     except DlmError as problem:
         codes.log(vm.name, f"its run-lock stays with {vm.node} for now: {problem}", warning=True)
         return False

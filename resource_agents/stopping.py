@@ -1,4 +1,4 @@
-"""Agent stop: the guest is asked, then its domain destroyed, then its QEMU killed; success needs proof of absence.
+"""Agent stop: the guest is asked, then its domain destroyed, then its QEMU ended; success needs proof of absence.
 
 Trouble with the lock manager alone never fails a stop: a lock that could not be given back is swept later. An
 unknown outcome fails it, and Pacemaker fences the node.
@@ -23,23 +23,25 @@ RESEND = 4.0
 """Seconds between two presses of the guest's power button: one that came during boot or shutdown is lost."""
 KILL = 10.0
 """Seconds kept for destroy and kill."""
+DESTROY = 6.0
+"""Seconds libvirt gets for a destroy before its QEMU is ended."""
 
 
 def stop(vm: Vm, deadline: Deadline) -> int:
     """Bring the VM down here. 0 only with proof that nothing of it is left."""
     keep = min(KILL, deadline.left() / 3)
     found = presence(vm, deadline.left(ASK, keep))
-    killed = False
+    ended = False
     if found.verdict == proof.PRESENT:
         _ask_guest(vm, deadline, keep)
-        killed = _force(vm, deadline)
-    found = await_verdict(vm, deadline, 1.0, killed)
+        ended = _force(vm, deadline)
+    found = await_verdict(vm, deadline, 1.0, ended)
     while found.verdict == proof.PRESENT and not deadline.over(1.0):
         time.sleep(0.1)
-        found = presence(vm, deadline.left(ASK), killed)
+        found = presence(vm, deadline.left(ASK), ended)
     if found.verdict != proof.ABSENT:
         raise Failed(f"{vm.name} is not proved to be stopped on {vm.node}: {found.evidence}")
-    give_back(vm, deadline.left(LOCK), killed)
+    give_back(vm, deadline.left(LOCK), ended)
     codes.log(vm.name, f"stopped on {vm.node}: {found.evidence}")
     return codes.SUCCESS
 
@@ -67,7 +69,7 @@ def _force(vm: Vm, deadline: Deadline) -> bool:
     """Destroy what is left; if libvirt cannot, kill its QEMU. True when a QEMU ended by our own kill."""
     if not proof.here(vm.uuid, proof.scan()):
         return False
-    virsh(vm, deadline.left(max(2.0, deadline.left() / 3)), "destroy", vm.uuid)
+    virsh(vm, deadline.left(DESTROY), "destroy", vm.uuid)
     left = proof.scan().by_uuid.get(vm.uuid, [])
     if not left:
         return False

@@ -10,6 +10,8 @@ from resource_agents.codes import ERR_CONFIGURED, Failed
 
 LIBVIRT_RUN = "/run/libvirt/qemu"
 DEFAULT_TIMEOUT = 60.0
+INCOMPLETE = (("paused", "migration"), ("paused", "starting up"), ("paused", "unknown"), ("", ""))
+"""States in libvirt's status file of a copy that has not arrived; one that has is running, or paused (user)."""
 
 
 class Vm:
@@ -90,8 +92,8 @@ class Sight:
 
     @property
     def complete(self) -> bool:
-        """Not an incoming copy whose memory is still arriving."""
-        return "migration in" not in self.job and not (self.state == "paused" and self.reason == "migration")
+        """Its memory is all here: no incoming migration is going on, nor was one broken off."""
+        return "migration in" not in self.job and (self.state, self.reason) not in INCOMPLETE
 
 
 def look(name: str, uuid: str, run: str = LIBVIRT_RUN, proc: str = "/proc") -> Sight:

@@ -95,6 +95,22 @@ def _read_until(descriptor: int, deadline: float) -> bytes | None:
     return None
 
 
+def in_background(work: Callable[[], None]) -> None:
+    """Run `work` in a process of its own that nobody waits for and that keeps none of our streams open."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            null = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(null, stream)
+            os.closerange(3, 1024)
+            work()
+    finally:
+        os._exit(0)
+
+
 class Result:
     """How a program ended: exit code, standard output and standard error. `code` is None when it was killed."""
 
@@ -136,13 +152,16 @@ class Command:
         self._code: int | None = None
         self._ended = False
 
-    def wait(self, timeout: float) -> bool:
-        """Collect its output for at most `timeout` seconds; True once it has ended."""
+    def wait(self, timeout: float, watch: int = -1) -> bool:
+        """Collect its output for at most `timeout` seconds; True once it has ended.
+
+        False as soon as the descriptor `watch` (a pidfd, say) becomes readable.
+        """
         deadline = time.monotonic() + timeout
         while self._open:
             left = deadline - time.monotonic()
-            ready = select.select(list(self._open), [], [], max(0.0, left))[0]
-            if not ready:
+            ready = select.select([*self._open, *([watch] if watch >= 0 else [])], [], [], max(0.0, left))[0]
+            if not ready or watch in ready:
                 return False
             for descriptor in ready:
                 part = os.read(descriptor, 65536)

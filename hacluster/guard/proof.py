@@ -1,7 +1,7 @@
 """Is there a QEMU of this VM on this node? PRESENT, ABSENT or UNKNOWN, with the evidence in words.
 
 PRESENT: a live task of a QEMU with its uuid, or the recorded process, or a populated cgroup of it, or libvirt says
-active, or a start in flight. ABSENT: libvirt answered no (or we killed its QEMU through a pidfd), and none of these.
+active, or a start in flight. ABSENT: libvirt answered no (or we saw its QEMU end through a pidfd), and none of these.
 All else is UNKNOWN. libvirt's word alone is no proof: it reports a domain as stopped even when its kill failed; and
 a killed QEMU's leader can be a zombie with an empty command line while one of its I/O threads still writes.
 """
@@ -158,11 +158,12 @@ def presence(
     active: Iterable[str] | None,
     seen: Scan | None = None,
     directory: str = state.RUN,
-    killed: bool = False,
+    ended: bool = False,
 ) -> Presence:
     """The verdict. `active` are the uuids that libvirt says it runs, None when it did not answer.
 
-    `killed` says that we killed this VM's QEMU through a pidfd and saw it end: that stands for libvirt's answer.
+    `ended` says that we saw this VM's QEMU end through a pidfd, by our own kill or while its gate was open (when no
+    new one is admitted): that stands for libvirt's answer.
     """
     seen = seen or scan()
     evidence = here(uuid, seen, directory)
@@ -175,9 +176,9 @@ def presence(
         strange = [pid for pid in seen.nameless if pid not in known]
         if strange:
             return Presence(UNKNOWN, f"a dying QEMU (pid {strange[0]}) shows no uuid any more")
-    if active is None and not killed:
+    if active is None and not ended:
         return Presence(UNKNOWN, "libvirt does not answer")
-    return Presence(ABSENT, "libvirt does not run it, and no process of it lives" if not killed else "it was killed")
+    return Presence(ABSENT, "its QEMU has ended" if ended else "libvirt does not run it, and no process of it lives")
 
 
 def active_uuids(uri: str, timeout: float) -> frozenset[str] | None:
