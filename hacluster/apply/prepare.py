@@ -53,11 +53,11 @@ def prepare(world: World, secrets: Secrets, cluster: Cluster) -> Prepared:
     facts = world.hosts.facts(sorted({*spec_nodes, *node_names(raw)}))
     seen = observe(raw, world.pacemaker.monitor(), facts, world.clock.wall())
     live = etree.fromstring(raw)
-    desired = merge.merge(live, compiled)
-    text = etree.tostring(desired)
+    merged = merge.merge(live, compiled)
+    text = merged.as_bytes()
     plan = make(
         live,
-        desired,
+        merged,
         simulate.parse(world.pacemaker.simulate(raw)),
         simulate.parse(world.pacemaker.simulate(text)),
         seen=seen,

@@ -144,7 +144,7 @@ def _push_once(world: World, prepared: Prepared) -> None:
                 at=live.get("cib-last-written", "unknown"),
             )
         )
-    world.pacemaker.replace(etree.tostring(merge.merge(live, prepared.compiled)))
+    world.pacemaker.replace(merge.merge(live, prepared.compiled).as_bytes())
 
 
 def prune(world: World, prepared: Prepared) -> int:

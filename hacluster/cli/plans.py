@@ -10,7 +10,7 @@ from hacluster.apply import Prepared
 from hacluster.cli import render
 from hacluster.plan import Change
 
-_MARK = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]"}
+_MARK = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]", "adopt": "[dim]=[/]"}
 _COLOUR = {"restart": "bold red", "stop": "bold red", "migrate": "yellow", "start": "green", "reload": "green"}
 _SHOWN_SETTINGS = 12
 
@@ -43,13 +43,12 @@ def _section(title: str, lines: Sequence[str]) -> None:
 
 
 def _change(change: Change) -> Iterator[str]:
-    value = f" = {escape(change.settings[0].new or '')}" if (change.kind, change.noun) == ("add", "property") else ""
+    value = f" = {escape(change.settings[0].new)}" if (change.kind, change.noun) == ("add", "property") else ""
     yield f"{_MARK[change.kind]} {change.noun} [bold]{escape(change.ident)}[/]{value}"
     if change.kind != "change":
         return
     for setting in change.settings[:_SHOWN_SETTINGS]:
-        old, new = (escape("–" if value is None else value) for value in (setting.old, setting.new))
-        yield f"    {escape(setting.name)}: {old} → {new}"
+        yield f"    {escape(f'{setting.name}: {setting.old} → {setting.new}')}"
     if len(change.settings) > _SHOWN_SETTINGS:
         yield f"    and {len(change.settings) - _SHOWN_SETTINGS} more settings (--json shows all)"
 

@@ -107,8 +107,12 @@ FOREIGN_MOVE = kind(
     "It goes on deciding where the resource runs, until it is cleared.",
     severity="warning",
 )
-STORAGE_DOWN = kind(
-    "HA321", "A cloned resource failed on a node", "VMs that stand on it cannot run on that node.", severity="error"
+CLONE_FAILED = kind("HA321", "A cloned resource failed on a node", "VMs that stand on it cannot run on that node.")
+CLONE_STOPPED = kind(
+    "HA322",
+    "A cloned resource does not run on a node",
+    "The node is online and could run it; VMs that stand on it cannot run there.",
+    severity="warning",
 )
 
 
@@ -200,9 +204,16 @@ def _clones(seen: Observation) -> Iterator[Problem]:
     for clone in seen.clones:
         for node, word in clone.on.items():
             if word in ("failed", "blocked"):
-                yield STORAGE_DOWN(
+                yield CLONE_FAILED(
                     f"{clone.name} is {word} on {node}", where=clone.name, remedy=f"pcs resource cleanup {clone.name}"
                 )
+        idle = [node.name for node in seen.nodes if node.state == "online" and clone.on.get(node.name) == "stopped"]
+        if idle:
+            yield CLONE_STOPPED(
+                f"{clone.name} does not run on {', '.join(idle)}",
+                where=clone.name,
+                remedy=f"pcs resource cleanup {clone.name}",
+            )
 
 
 def _vm(vm: VmView, now: float | None) -> Iterator[Problem]:
@@ -296,7 +307,7 @@ def _records(seen: Observation) -> Iterator[Problem]:
             f"{failure.operation} of {failure.resource} failed on {failure.node}: {failure.reason or failure.code}",
             where=failure.resource,
             remedy=f"pcs resource cleanup {failure.resource}",
-            at=failure.at,
+            at=failure.at or "unknown",
         )
     for ident in seen.foreign_moves:
         yield FOREIGN_MOVE(f"the constraint {ident} is left", where=ident, remedy=f"pcs constraint delete {ident}")

@@ -55,7 +55,7 @@ def observe(
         clones=clones,
         vms=tuple(sorted(vms, key=lambda vm: vm.name)),
         others={name: _other(element) for name, element in resources.items() if name not in known},
-        failures=tuple(_failures(seen)),
+        failures=(*_failures(seen), *_not_installed(root)),
         claims=claims,
         foreign_moves=tuple(_foreign_moves(root)),
     )
@@ -233,6 +233,21 @@ def _failures(seen: etree._Element) -> Iterator[Failure]:
             reason=failure.get("exitreason", ""),
             at=failure.get("last-rc-change", ""),
         )
+
+
+def _not_installed(root: etree._Element) -> Iterator[Failure]:
+    """Probes that found programs of the agent missing: Pacemaker keeps it off that node and calls it no failure."""
+    for node_state in root.iterfind("./status/node_state"):
+        for op in node_state.iterfind("./lrm/lrm_resources/lrm_resource/lrm_rsc_op"):
+            if op.get("id", "").endswith("_last_0") and op.get("operation") == "monitor" and op.get("rc-code") == "5":
+                yield Failure(
+                    resource=op.getparent().get("id", ""),
+                    operation="probe",
+                    node=node_state.get("uname", ""),
+                    code="not installed",
+                    reason=op.get("exit-reason", ""),
+                    at="",
+                )
 
 
 def _claims(root: etree._Element) -> Iterator[Claim]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from lxml import etree
 
 from hacluster.cib import managed
+from hacluster.cib.merge import Merged
 from hacluster.cib.simulate import Action, Price, Simulation
 from hacluster.observe import Observation
 from hacluster.observe.read import version
-from hacluster.plan.changes import Change, changes
+from hacluster.plan.changes import Change, describe
 from hacluster.problems import Problem, kind
 
 STOPS_VM = kind(
@@ -93,7 +94,7 @@ class Plan:
 
 def make(
     live: etree._Element,
-    desired: etree._Element,
+    merged: Merged,
     now: Simulation,
     then: Simulation,
     *,
@@ -101,18 +102,18 @@ def make(
     nodes: Sequence[str],
     invalid: Sequence[str] = (),
 ) -> Plan:
-    """The plan for replacing `live` by `desired`. `nodes` are the spec's; `invalid` is what crm_verify says."""
-    differing = changes(live, desired)
+    """The plan for pushing `merged` over `live`. `nodes` are the spec's; `invalid` is what crm_verify says."""
+    differing = describe(merged.changes, live, merged.cib)
     anyway = {_core(action) for action in now.actions}
     caused = Simulation(tuple(a for a in then.actions if differing and _core(a) not in anyway), {}, {})
-    names = sorted({vm.name for cib in (live, desired) for vm in managed.vms(cib)} | {vm.name for vm in seen.vms})
+    names = sorted({vm.name for cib in (live, merged.cib) for vm in managed.vms(cib)} | {vm.name for vm in seen.vms})
     prices = tuple(VmPrice(n, caused.price(n), "; ".join(str(action) for action in caused.of(n))) for n in names)
     found = [*_risks(prices, seen), *_fences(caused), *_membership(seen, nodes)]
     if differing:
         found += _moment(seen)
         found += [NOT_VALID(sentence, where="CIB", remedy="mend the spec") for sentence in invalid]
     admin, epoch, _ = version(live)
-    return Plan(differing, caused.actions, now.actions, prices, tuple(found), (admin, epoch), etree.tostring(desired))
+    return Plan(differing, caused.actions, now.actions, prices, tuple(found), (admin, epoch), merged.as_bytes())
 
 
 def _core(action: Action) -> tuple[str | None, ...]:
