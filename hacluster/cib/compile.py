@@ -1,7 +1,8 @@
 """The model as a complete CIB: nouns from the templates, relations written here.
 
-Pure apart from reading templates: the same Cluster gives the same bytes, on any machine, without a cluster. Nothing is said
-about the status section, and the version attributes are zero: merge puts the result into a live CIB.
+Pure apart from reading templates: the same Cluster gives the same bytes, on any machine, without a cluster. The version
+attributes are zero, and the status section is that of nodes which have just come up and run nothing: so the scheduler
+can be asked about the result as it is. merge puts the configuration into a live CIB, and takes nothing else of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from lxml import etree
 
 from hacluster import model
 from hacluster.cib import fencing, names
+from hacluster.cib.simulate import with_online_nodes
 from hacluster.cib.templates import Library
 from hacluster.problems import Problem, Refused, kind
 
@@ -20,20 +22,23 @@ from hacluster.problems import Problem, Refused, kind
 SCHEMA = "pacemaker-3.9"
 
 STOP_MARGIN = 60
-"""Seconds beyond a guest's own budget to destroy it and to prove that it is gone; destroy alone was seen to take over 15."""
-MIGRATE_MARGIN = 30
+"""Seconds beyond a guest's budget to destroy it and to prove that it is gone; destroy alone took over 15 somewhere."""
+MIGRATE_MARGIN = 60
 """Seconds beyond a migration's own bound to look at both hosts and put things in order."""
+MINIMAL_STOP = 180
+MINIMAL_MIGRATE_TO = 660
+"""What the agents advise at least for these operations, in seconds: no VM gets less, however small its own budget."""
 PRIORITY_FENCING_DELAY = 15
 """Seconds; it must be well above any delay of a fence device. The Pacemaker documentation's own example."""
 
 ID_TAKEN = kind(
     "HA201",
     "Two things would have the same id in the CIB",
-    "An id names one element of the whole configuration. VMs, fence devices and what hactl makes itself share that space.",
+    "An id names one element of the whole configuration. VMs, fence devices and what hactl makes itself share them.",
 )
 
 
-def compile(cluster: model.Cluster, library: Library | None = None) -> bytes:  # noqa: A001 - the concept's own name
+def compile(cluster: model.Cluster, library: Library | None = None) -> bytes:
     """The whole CIB as UTF-8 XML, indented by two spaces. Raises Refused as `compile_element` does."""
     return serialize(compile_element(cluster, library))
 
@@ -61,6 +66,7 @@ class _Compiler:
         self.resources: list[etree._Element] = []
         self.constraints: list[etree._Element] = []
         self.levels: list[etree._Element] = []
+        self.tags: list[etree._Element] = []
 
     def cib(self) -> etree._Element:
         for device in self.cluster.fence_devices:
@@ -189,63 +195,54 @@ class _Compiler:
     # -- virtual machines
 
     def _vms(self, places: dict[str, str | None]) -> None:
-        """A template for each set of storages, its VMs behind it, and what keeps VMs on or off nodes at the end."""
+        """The VMs, a tag for each set of storages, and what keeps VMs on or off nodes.
+
+        Orders and colocations name the tag: their number grows with the storages, not with the VMs. A `<template>`
+        would do the same, and makes every `pcs config` fail (docs/decisions/0006-vms-share-a-tag.md).
+        """
         for (agent, storages), vms in _by_kind(self.cluster.vms).items():
-            template = names.vm_template(storages, agent)
-            self.resources.append(
-                self.library.render(
-                    _vm_noun(agent, "vm-template"),
-                    template,
-                    id=template,
-                    migration_transport=self.cluster.migration_transport,
-                    migration_hosts=_migration_hosts(self.cluster),
-                    handover=self._handover(storages),
-                    stop_timeout=_DEFAULT_STOP,
-                    migrate_to_timeout=_DEFAULT_MIGRATE_TO,
-                )
-            )
-            for clone in [place for name in storages if (place := places[name]) is not None]:
-                self._then(clone, template)
-            if agent == "hacluster":
-                self._then(names.clone(names.LOCKSPACE), template)
+            tag = etree.Element("tag", id=names.vms_on(storages, agent))
+            self.tags.append(tag)
             for vm in vms:
-                self.resources.append(self._vm(vm, template))
+                etree.SubElement(tag, "obj_ref", id=vm.name)
+            for clone in [place for name in storages if (place := places[name]) is not None]:
+                self._then(clone, tag.get("id"))
+            if agent == "hacluster":
+                self._then(names.clone(names.LOCKSPACE), tag.get("id"))
         for vm in self.cluster.vms:
+            self.resources.append(self._vm(vm))
             self._placement(vm)
 
-    def _handover(self, storages: tuple[str, ...]) -> str:
-        """`running` only where QEMU's own image lock holds cluster-wide under every disk; it does on GFS2."""
-        by_name = {storage.name: storage for storage in self.cluster.storages}
-        on = [by_name[name] for name in storages]
-        return "running" if on and all(isinstance(storage, model.Gfs2) for storage in on) else "paused"
-
-    def _vm(self, vm: model.Vm, template: str) -> etree._Element:
+    def _vm(self, vm: model.Vm) -> etree._Element:
         sha256 = hashlib.sha256(vm.domain_xml).hexdigest()
-        rendered = self.library.render(
-            _vm_noun(vm.agent, "vm"),
+        default = model.Migration()
+        return self.library.render(
+            "vm" if vm.agent == "hacluster" else f"{vm.agent}-vm",
             vm.name,
             name=vm.name,
-            template=template,
             uuid=vm.uuid,
             config=names.domain_file(vm.name, sha256),
             xml_sha256=sha256,
             stop_budget=vm.stop_budget,
+            stop_timeout=max(MINIMAL_STOP, vm.stop_budget + STOP_MARGIN),
+            handover=self._handover(vm),
+            migration_transport=self.cluster.migration_transport,
+            migration_hosts=_migration_hosts(self.cluster),
+            migrate_to_timeout=max(MINIMAL_MIGRATE_TO, vm.migration.timeout + MIGRATE_MARGIN),
             bandwidth=vm.migration.bandwidth,
             downtime=vm.migration.downtime,
+            migration_timeout=vm.migration.timeout if vm.migration.timeout != default.timeout else None,
+            auto_converge="true" if vm.migration.auto_converge else None,
             migrate_options="--auto-converge" if vm.migration.auto_converge else None,
             priority=vm.priority or None,
-            allow_migrate=None if vm.migration.mode == "live" else "false",
+            allow_migrate="true" if vm.migration.mode == "live" else "false",
         )
-        operations = etree.Element("operations")
-        stop = vm.stop_budget + STOP_MARGIN
-        migrate_to = vm.migration.timeout + MIGRATE_MARGIN
-        if stop > _DEFAULT_STOP:
-            operations.append(_op(vm.name, "stop", stop, "fence"))
-        if migrate_to != _DEFAULT_MIGRATE_TO:
-            operations.append(_op(vm.name, "migrate_to", migrate_to, "block"))
-        if len(operations):
-            rendered.append(operations)
-        return rendered
+
+    def _handover(self, vm: model.Vm) -> str:
+        """`running` only where QEMU's own image lock holds cluster-wide under every disk: files on GFS2."""
+        on_gfs2 = {storage.name for storage in self.cluster.storages if isinstance(storage, model.Gfs2)}
+        locked = vm.disks and all(disk.device == "file" and disk.storage in on_gfs2 for disk in vm.disks)
+        return "running" if locked else "paused"
 
     def _placement(self, vm: model.Vm) -> None:
         for node, score in sorted(vm.placement.prefer.items()):
@@ -268,7 +265,7 @@ class _Compiler:
         defaults = self.library.render("defaults", names.DEFAULTS, stickiness=self.cluster.stickiness)
         owned = [
             *(names.manifest_property(pair.get("name")) for pair in properties),
-            *(e.get("id") for e in (*self.resources, *self.constraints, *self.levels, defaults)),
+            *(e.get("id") for e in (*self.resources, *self.constraints, *self.levels, *self.tags, defaults)),
         ]
         manifest = etree.Element("cluster_property_set", id=names.MANIFEST_SET)
         _nvpair(manifest, names.MANIFEST, " ".join(sorted(owned)))
@@ -279,6 +276,7 @@ class _Compiler:
             ("epoch", "0"),
             ("num_updates", "0"),
             ("admin_epoch", "0"),
+            ("have-quorum", "1"),
         )
         configuration = etree.SubElement(cib, "configuration")
         etree.SubElement(configuration, "crm_config").extend([properties, manifest])
@@ -289,17 +287,11 @@ class _Compiler:
         etree.SubElement(configuration, "constraints").extend(self.constraints)
         if self.levels:
             etree.SubElement(configuration, "fencing-topology").extend(self.levels)
+        if self.tags:
+            etree.SubElement(configuration, "tags").extend(self.tags)
         etree.SubElement(configuration, "rsc_defaults").append(defaults)
         etree.SubElement(cib, "status")
-        return cib
-
-
-_DEFAULT_STOP = 120 + STOP_MARGIN
-_DEFAULT_MIGRATE_TO = model.Migration().timeout + MIGRATE_MARGIN
-
-
-def _vm_noun(agent: str, noun: str) -> str:
-    return noun if agent == "hacluster" else f"{agent}-{noun}"
+        return with_online_nodes(cib, [node.name for node in self.cluster.nodes])
 
 
 def _by_kind(vms: Iterable[model.Vm]) -> dict[tuple[str, tuple[str, ...]], list[model.Vm]]:
@@ -323,17 +315,6 @@ def _element(tag: str, *attributes: tuple[str, str]) -> etree._Element:
     return element
 
 
-def _op(resource: str, name: str, timeout: int, on_fail: str) -> etree._Element:
-    return _element(
-        "op",
-        ("id", names.operation(resource, name)),
-        ("name", name),
-        ("interval", "0s"),
-        ("timeout", f"{timeout}s"),
-        ("on-fail", on_fail),
-    )
-
-
 def _nvpair(nvset: etree._Element, name: str, value: str) -> None:
     """Set a name in a set: the value that is there is replaced in place, a new one is added at the end."""
     for pair in nvset.iterchildren("nvpair"):
@@ -347,7 +328,7 @@ def _check_ids(cib: etree._Element) -> Iterator[Problem]:
     """No id twice. Nodes are apart: theirs are corosync's numbers, in a space of their own."""
     owners: dict[str, list[str]] = {}
     for element in cib.iterfind("configuration/*//*[@id]"):
-        if element.tag != "node":
+        if element.tag not in ("node", "obj_ref"):
             owners.setdefault(element.get("id"), []).append(str(element.tag))
     for id_, tags in owners.items():
         if len(tags) > 1:

@@ -1,8 +1,8 @@
 """What a fence device needs so that its "yes, it is dead" can be believed: the profiles of fencing/profiles, as data.
 
-A profile names agents of one kind, whether they cut power or only storage, and the parameters that such a device needs,
-should have, and must not have, each with the reason. Which agents do not fence at all is the spec's business; whether an
-agent is installed and knows a parameter is asked of its own metadata, elsewhere.
+A profile names agents of one kind, whether they cut power or only storage, and the parameters that such a device
+needs, should have, and must not have, each with the reason. Which agents do not fence at all is the spec's business;
+whether an agent is installed and knows a parameter is asked of its own metadata, elsewhere.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ FORBIDDEN_PARAMETER = kind(
 UNKNOWN_AGENT = kind(
     "HA223",
     "No fencing profile knows this agent",
-    "hactl compiles the device as it is, and cannot say whether its parameters are complete, nor whether it cuts power.",
+    "hactl compiles the device as it is; whether its parameters are complete, and whether it cuts power, is not known.",
     severity="warning",
 )
 ONE_TARGET = kind(
     "HA224",
     "A fence device that belongs to one host has several targets",
-    "A management board switches the host it is built into, whatever name Pacemaker calls: fencing the one would kill the "
-    "other and leave the first alive.",
+    "A management board switches the host it is built into, whatever name Pacemaker calls: fencing the one would kill "
+    "the other and leave the first alive.",
 )
 
 
@@ -76,7 +76,7 @@ def shipped_directory() -> Path:
 
 @cache
 def profiles(directory: Path | None = None) -> tuple[Profile, ...]:
-    """All profiles of a directory, by name. They are part of the program: one that cannot be read is a bug (KeyError)."""
+    """All profiles of a directory, by name. They are part of the program: an unreadable one is a bug (KeyError)."""
     found = []
     for path in sorted((directory or shipped_directory()).glob("*.toml")):
         data = tomllib.loads(path.read_text())

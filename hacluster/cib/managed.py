@@ -63,8 +63,13 @@ def vm(cib: etree._Element, name: str) -> ManagedVm | None:
 
 
 def stands_on(cib: etree._Element, subject: ManagedVm) -> tuple[str, ...]:
-    """The resources a VM must run beside, as its (or its template's) mandatory colocations name them, sorted."""
-    mine = {subject.name, subject.template}
+    """The resources a VM must run beside, as its (or its template's or tags') mandatory colocations say, sorted."""
+    tags = {
+        tag.get("id", "")
+        for tag in cib.iterfind("./configuration/tags/tag")
+        if any(member.get("id") == subject.name for member in tag.iterfind("obj_ref"))
+    }
+    mine = {subject.name, subject.template} | tags
     return tuple(
         sorted(
             {

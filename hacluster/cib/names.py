@@ -44,8 +44,8 @@ def filesystem(storage: str) -> str:
     return f"{storage}-fs"
 
 
-def vm_template(storages: Iterable[str], agent: str = "hacluster") -> str:
-    """The `<template>` of the VMs that stand on exactly these storages, one name for each agent."""
+def vms_on(storages: Iterable[str], agent: str = "hacluster") -> str:
+    """The tag of the VMs that stand on exactly these storages, one for each agent; constraints name it."""
     on = "vm-on-" + ("-".join(sorted(storages)) or "nothing")
     return on if agent == "hacluster" else f"{agent}-{on}"
 

@@ -1,11 +1,11 @@
 """CIB templates: the nouns (dlm, a file system, a VM …) as XML fragments with typed holes in attribute values.
 
-A hole reads `${name:type}`. `${name:type?}` is optional: without a value the nvpair that contains it is left out, and so is
-a set that is empty then. There are no loops and no conditions, and a value can never become markup, because the fragment is
-parsed before it is filled. What stands in which relation to what is compile's business, in Python.
+A hole reads `${name:type}`. `${name:type?}` is optional: without a value the nvpair that contains it is left out, and
+so is a set that is empty then. There are no loops and no conditions, and a value can never become markup, because the
+fragment is parsed before it is filled. What stands in which relation to what is compile's business, in Python.
 
-An operator's own NAME.xml (in /etc/hacluster/templates.d, by default) is read instead of the one shipped; it keeps the root
-element and its id, since constraints name them.
+An operator's own NAME.xml (in /etc/hacluster/templates.d, by default) is read instead of the one shipped; it keeps the
+root element's id, since constraints name it.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class Template:
         """The first sentence of the comment on top: what the template is for."""
         comment = re.search(rb"<!--(.*?)-->", self.text, re.DOTALL)
         words = " ".join(comment.group(1).decode(errors="replace").split()) if comment else ""
-        return re.split(r"(?<=[.:])\s", words, maxsplit=1)[0]
+        return re.split(r"(?<=\.)\s", words, maxsplit=1)[0]
 
 
 def shipped_directory() -> Path:
-    """Where the project's own templates lie: beside the package in a checkout, inside it when installed from a wheel."""
+    """Where the shipped templates lie: beside the package in a checkout, inside it when installed from a wheel."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "data" / "cib_templates"
     return installed if installed.is_dir() else package.parent / "cib_templates"
@@ -99,7 +99,7 @@ def shipped_directory() -> Path:
 class Library:
     """The templates of a list of directories; of two with one name, the one in the earlier directory counts.
 
-    Reads files and nothing else. Raises Refused: HA210 for a file that is not readable as XML, HA214 for an unknown name.
+    Reads files and nothing else. Raises Refused: HA210 for a file that is not XML, HA214 for an unknown name.
     """
 
     def __init__(self, directories: Sequence[Path] | None = None) -> None:

@@ -1,0 +1,71 @@
+"""`hactl compile` and `hactl template`: what the spec means as a CIB, and from which fragments it is made."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from hacluster import spec
+from hacluster.cib import fencing
+from hacluster.cib.compile import compile as compile_cib
+from hacluster.cib.templates import Library, shipped_directory
+from hacluster.cli import render
+from hacluster.problems import Refused, errors, kind
+
+NOT_WRITTEN = kind("HA260", "The CIB could not be written to the file", "The directory has to exist and be writable.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("compile")(compile_spec)
+    templates = typer.Typer(help="The CIB fragments that `hactl compile` fills.", no_args_is_help=True)
+    templates.command("list")(list_templates)
+    templates.command("show")(show_template)
+    app.add_typer(templates, name="template")
+
+
+def compile_spec(
+    path: Path = typer.Argument(..., metavar="SPEC", help="cluster.toml"),
+    output: Path = typer.Option(None, "--output", "-o", metavar="FILE", help="write it there instead of to stdout"),
+    accept: list[str] = typer.Option([], "--accept", metavar="CODE", help="take a named risk"),
+) -> None:
+    """Print the CIB that a spec means. Needs no cluster, and changes none."""
+    accepted = frozenset(code.upper() for code in accept)
+    cluster = spec.load(path, accepted)
+    found = fencing.check(cluster)
+    if errors(found, accepted):
+        raise Refused(found)
+    document = compile_cib(cluster)
+    if found:
+        render.problems(found)
+    if output is None:
+        sys.stdout.buffer.write(document)
+        return
+    try:
+        output.write_bytes(document)
+    except OSError as error:
+        raise Refused(NOT_WRITTEN(str(error), where=str(output), remedy="name another file with --output")) from error
+
+
+def list_templates(as_json: bool = typer.Option(False, "--json", help="for machines")) -> None:
+    """The templates: what each is for, and the file that counts."""
+    library = Library()
+    templates = [library.get(name) for name in library.names()]
+    if as_json:
+        rows = [{"name": t.name, "purpose": t.purpose, "source": str(t.source)} for t in templates]
+        render.json_out({"format": 1, "templates": rows})
+        return
+    for template in templates:
+        own = "" if template.source.parent == shipped_directory() else f"  ({template.source})"
+        sys.stdout.write(f"{template.name:13} {template.purpose}{own}\n")
+
+
+def show_template(
+    name: str = typer.Argument(..., metavar="NAME"),
+    shipped: bool = typer.Option(False, "--shipped", help="hacluster's own, not the operator's"),
+) -> None:
+    """Print a template as it is used: the operator's where there is one."""
+    library = Library([shipped_directory()] if shipped else None)
+    sys.stdout.buffer.write(library.get(name).text)
