@@ -133,7 +133,7 @@ def whereabouts(
     copies, unknown = [], []
     for node, told in sorted(facts.items()):
         silent = "ABSENT" if node in gone else "UNKNOWN"
-        presence = silent if isinstance(told, Unknown) else told.presence.get(uuid, "UNKNOWN")
+        presence = silent if isinstance(told, Unknown) else told.presence_of(uuid)
         if presence == "PRESENT":
             copies.append(node)
         elif presence != "ABSENT":

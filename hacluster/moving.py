@@ -115,7 +115,6 @@ def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) 
     assert view is not None  # both are read from the same CIB
     source = next((node for node in view.copies if node != target), view.node)
     domain = _domain(world, vm, source)
-    cpu = None if domain is None else domain.find("./cpu")
     job = world.hosts.job(source, vm.name) if view.claim and source else None
     return preflight.Question(
         vm=vm,
@@ -131,7 +130,7 @@ def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) 
         needs=managed.stands_on(looked.cib, vm),
         up_on_target=frozenset(clone.name for clone in seen.clones if clone.on.get(target) == "started"),
         domain=domain,
-        cpu=None if cpu is None else world.hosts.compare_cpu(target, etree.tostring(cpu, encoding="unicode")),
+        cpu=None if domain is None else world.hosts.compare_cpu(target, etree.tostring(domain)),
         progress=percent(job) if isinstance(job, Mapping) else "",
         now=world.clock.wall(),
         gone=frozenset(node.name for node in seen.nodes if node.gone),

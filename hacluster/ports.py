@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,19 @@ class HostFacts:
     domain_files: tuple[str, ...] | None
     presence: Mapping[str, str]
 
+    def presence_of(self, uuid: str, name: str = "") -> Literal["PRESENT", "ABSENT", "UNKNOWN"]:
+        """Whether the node has a QEMU of a VM, running or not. `name` must do for a VM that has no uuid."""
+        told = self.presence.get(uuid)
+        if told in ("PRESENT", "ABSENT"):
+            return "PRESENT" if told == "PRESENT" else "ABSENT"
+        seen = any(d.uuid == uuid or (not uuid and d.name == name) for d in self.domains or ())
+        if seen or any(qemu.uuid == uuid for qemu in self.qemus or ()):
+            return "PRESENT"
+        # The probe vouches for the VMs that its node has records of; for others its two lists decide, if it has both.
+        if told is None and self.domains is not None and self.qemus is not None:
+            return "ABSENT"
+        return "UNKNOWN"
+
 
 class Hosts(Protocol):
     """The nodes themselves: their probe, their libvirt, their files."""
@@ -142,8 +155,12 @@ class Hosts(Protocol):
         """
         ...
 
-    def compare_cpu(self, node: str, cpu_xml: str, *, deadline: float = 5.0) -> str | Unknown:
-        """Whether the node's CPU can run a guest CPU: identical, superset or incompatible (virConnectCompareCPU)."""
+    def compare_cpu(self, node: str, domain_xml: bytes, *, deadline: float = 5.0) -> str | Unknown:
+        """Whether the node's hypervisor can give a domain its CPU: identical, superset or incompatible.
+
+        An emulated CPU (domain type qemu) does not depend on the host's own, so the hypervisor is asked, not the host
+        (virConnectCompareHypervisorCPU). A domain that names no CPU is "identical": it has QEMU's default everywhere.
+        """
         ...
 
 

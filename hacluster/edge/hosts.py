@@ -73,9 +73,9 @@ class NodeHosts:
         """As Hosts.job."""
         return self._libvirt.job(node, domain, deadline)
 
-    def compare_cpu(self, node: str, cpu_xml: str, *, deadline: float = 5.0) -> str | Unknown:
+    def compare_cpu(self, node: str, domain_xml: bytes, *, deadline: float = 5.0) -> str | Unknown:
         """As Hosts.compare_cpu."""
-        return self._libvirt.compare_cpu(node, cpu_xml, deadline)
+        return self._libvirt.compare_cpu(node, domain_xml, deadline)
 
     def _probe(self, node: str, deadline: float) -> HostFacts | Unknown:
         try:

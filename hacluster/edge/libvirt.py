@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import libvirt
 import structlog
+from lxml import etree
 
 from hacluster.edge.deadline import Expired, within
 from hacluster.ports import Unknown
@@ -65,18 +66,22 @@ class NodeLibvirt:
 
         return self._ask(node, ask, deadline)
 
-    def compare_cpu(self, node: str, cpu_xml: str, deadline: float) -> str | Unknown:
+    def compare_cpu(self, node: str, domain_xml: bytes, deadline: float) -> str | Unknown:
         """As Hosts.compare_cpu."""
+        domain = etree.fromstring(domain_xml)
+        cpu, machine = domain.find("./cpu"), domain.find("./os/type")
+        if cpu is None or cpu.find("./model") is None:
+            return "identical"
 
-        def ask(connection: libvirt.virConnect) -> str | Unknown:
+        def ask(connection: libvirt.virConnect) -> str:
             words = {
                 libvirt.VIR_CPU_COMPARE_INCOMPATIBLE: "incompatible",
                 libvirt.VIR_CPU_COMPARE_IDENTICAL: "identical",
                 libvirt.VIR_CPU_COMPARE_SUPERSET: "superset",
             }
-            return words.get(connection.compareCPU(cpu_xml, 0)) or Unknown(
-                f"libvirt on {node} did not compare the CPUs"
-            )
+            asked = etree.tostring(cpu, encoding="unicode", with_tail=False)
+            arch, model = (None, None) if machine is None else (machine.get("arch"), machine.get("machine"))
+            return words[connection.compareHypervisorCPU(None, arch, model, domain.get("type"), asked, 0)]
 
         return self._ask(node, ask, deadline)
 

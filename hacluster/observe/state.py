@@ -42,16 +42,7 @@ def presence(node: NodeView, uuid: str, name: str) -> Presence:
     facts = node.facts
     if not isinstance(facts, HostFacts):
         return "ABSENT" if node.gone else "UNKNOWN"
-    told = facts.presence.get(uuid)
-    if told in ("PRESENT", "ABSENT"):
-        return "PRESENT" if told == "PRESENT" else "ABSENT"
-    seen = any(d.uuid == uuid or (not uuid and d.name == name) for d in facts.domains or ())
-    if seen or any(qemu.uuid == uuid for qemu in facts.qemus or ()):
-        return "PRESENT"
-    # The probe speaks of the VMs in its node's copy of the CIB; for others its two lists decide, if it has both.
-    if told is None and facts.domains is not None and facts.qemus is not None:
-        return "ABSENT"
-    return "UNKNOWN"
+    return facts.presence_of(uuid, name)
 
 
 def domain(node: NodeView, uuid: str, name: str) -> Domain | Unknown | None:
