@@ -55,9 +55,9 @@ def _how_to(name: str) -> str:
 def prepare(name: str, uuid: str, xml: str, daemon: int) -> None:
     """A QEMU is about to be created. The marker is set before the mode is read: a release that goes on at the same
     time lowers the mode before it looks for the marker, so that one of the two sees the other."""
-    announced = state.read_pairs(f"{state.RUN}/{uuid}.incoming")
+    announced = state.read_pairs(state.path(uuid, ".incoming"))
     state.mark(uuid, ".starting", daemon)
-    state.remove(f"{state.RUN}/{uuid}.incoming")
+    state.remove(state.path(uuid, ".incoming"))
     try:
         claim = state.read(uuid)
         if claim.mode == CR and announced is not None:
@@ -67,7 +67,7 @@ def prepare(name: str, uuid: str, xml: str, daemon: int) -> None:
             _refuse(name, claim.mode, table.FRESH_START, _how_to(name))
         _nothing_present(name, uuid)
     except Vetoed:
-        state.remove(f"{state.RUN}/{uuid}.starting")
+        state.remove(state.path(uuid, ".starting"))
         raise
 
 
@@ -101,8 +101,8 @@ def started(name: str, uuid: str, xml: str, daemon: int) -> None:
     if state.read(uuid).mode == CR and fresh:
         raise Vetoed(f"{name} may not start on {state.node_name()}: a seat never admits a fresh start")
     record = {"pid": str(process.pid), "start": str(process.start), "cgroup": _scope(process.pid)}
-    state.write_pairs(f"{state.RUN}/{uuid}.qemu", record)
-    state.remove(f"{state.RUN}/{uuid}.starting")
+    state.write_pairs(state.path(uuid, ".qemu"), record)
+    state.remove(state.path(uuid, ".starting"))
     if state.read(uuid).mode == CR:
         from resource_agents.arriving import attend
 
@@ -127,11 +127,11 @@ def migrate(name: str, uuid: str, xml: str, daemon: int) -> None:
         state.mark(uuid, ".starting", daemon, lifetime=ANNOUNCED)
         RunLock(uuid).take_seat(here, nonce, SEAT)
     except DlmError as problem:
-        state.remove(f"{state.RUN}/{uuid}.starting")
+        state.remove(state.path(uuid, ".starting"))
         raise Vetoed(
             f"{name} gets no seat on {here}: {problem}; to move it, type: hactl vm move {name} {here}"
         ) from None
-    state.write_pairs(f"{state.RUN}/{uuid}.incoming", {"nonce": nonce})
+    state.write_pairs(state.path(uuid, ".incoming"), {"nonce": nonce})
 
 
 def restore(name: str, uuid: str, xml: str, daemon: int) -> None:
@@ -146,8 +146,8 @@ def attach(name: str, uuid: str, xml: str, daemon: int) -> None:
 
 def release(name: str, uuid: str, xml: str, daemon: int) -> None:
     """The last word on an incarnation, also on one that never held anything: look, in the background, what is left."""
-    state.remove(f"{state.RUN}/{uuid}.starting")
-    if state.read_pairs(f"{state.RUN}/{uuid}") is not None:
+    state.remove(state.path(uuid, ".starting"))
+    if state.read_pairs(state.path(uuid)) is not None:
         from resource_agents.sweep import sweep_one
 
         in_background(lambda: sweep_one(uuid))

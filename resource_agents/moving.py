@@ -91,7 +91,7 @@ def _migrate(vm: Vm, deadline: Deadline, nonce: str, sight: Sight) -> Result:
     dump = virsh(vm, deadline.left(ASK, AFTERWARDS), "dumpxml", "--migratable", "--security-info", vm.uuid)
     if dump.code != 0:
         return dump
-    path = f"{state.RUN}/{vm.uuid}.move.xml"
+    path = state.path(vm.uuid, ".move.xml")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(mark_move(dump.out, nonce, sight.state == "paused"))
     uri, memory = destination(vm)

@@ -44,7 +44,7 @@ def start(vm: Vm, deadline: Deadline) -> int:
         ready(vm)
         return _create(vm, deadline)
     finally:
-        state.remove(f"{state.RUN}/{vm.uuid}.agent")
+        state.remove(state.path(vm.uuid, ".agent"))
 
 
 def check_parameters(vm: Vm) -> None:
@@ -125,6 +125,6 @@ def _create(vm: Vm, deadline: Deadline) -> int:
     if result.code == 0 and sight.alive:
         codes.log(vm.name, f"started on {vm.node}, pid {sight.pid}")
         return codes.SUCCESS
-    state.remove(f"{state.RUN}/{vm.uuid}.agent")
+    state.remove(state.path(vm.uuid, ".agent"))
     give_back(vm, deadline.left(LOCK))
     raise Failed(f"libvirt does not start {vm.name} on {vm.node}: {complaint(result)}")

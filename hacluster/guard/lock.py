@@ -35,7 +35,7 @@ from hacluster.guard.dlm import (
     open_port,
 )
 from hacluster.guard.proof import ABSENT
-from hacluster.guard.state import RUN, State
+from hacluster.guard.state import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class RunLock:
         self,
         uuid: str,
         *,
-        directory: str = RUN,
+        directory: str = "",
         runner: Runner = in_child,
         connect: Callable[[float], Port] | None = None,
         config: str = CONFIG,
@@ -154,8 +154,9 @@ class RunLock:
 
     def _flock(self, deadline: float) -> TextIO:
         """The VM's lock file, locked until it is closed. Raises Unknown when another process keeps it."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        file = open(f"{self.directory}/{self.uuid}.lock", "w", encoding="ascii")  # noqa: SIM115 - the caller closes
+        path = state.path(self.uuid, ".lock", self.directory)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        file = open(path, "w", encoding="ascii")  # noqa: SIM115 - the caller closes
         while True:
             try:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -110,9 +110,9 @@ def _look(pid: int, proc: str, found: Scan) -> None:
         found.by_uuid.setdefault(uuid, []).append(Process(pid, start[1], start[0]))
 
 
-def recorded(uuid: str, directory: str = state.RUN) -> Process | None:
+def recorded(uuid: str, directory: str = "") -> Process | None:
     """The QEMU that the hook recorded when it was started, alive or not."""
-    pairs = state.read_pairs(f"{directory}/{uuid}.qemu")
+    pairs = state.read_pairs(state.path(uuid, ".qemu", directory))
     if not pairs or not pairs.get("pid", "").isdigit() or not pairs.get("start", "").isdigit():
         return None
     return Process(int(pairs["pid"]), int(pairs["start"]), "")
@@ -127,7 +127,7 @@ def alive(process: Process, proc: str = "/proc") -> bool:
 
 
 def _populated(uuid: str, directory: str) -> bool:
-    pairs = state.read_pairs(f"{directory}/{uuid}.qemu") or {}
+    pairs = state.read_pairs(state.path(uuid, ".qemu", directory)) or {}
     path = pairs.get("cgroup", "")
     if not path:
         return False
@@ -135,7 +135,7 @@ def _populated(uuid: str, directory: str) -> bool:
     return any(b"populated 1" in _read(f"{root}{path}/cgroup.events") for root in roots)
 
 
-def here(uuid: str, seen: Scan, directory: str = state.RUN) -> str:
+def here(uuid: str, seen: Scan, directory: str = "") -> str:
     """The evidence for a QEMU or a start of it on this node, libvirt not asked; empty when there is none."""
     running = seen.by_uuid.get(uuid)
     if running:
@@ -147,7 +147,7 @@ def here(uuid: str, seen: Scan, directory: str = state.RUN) -> str:
         return "its cgroup still has processes"
     if state.in_flight(uuid, ".starting", directory):
         return "libvirt is just starting it"
-    agent = state.read_pairs(f"{directory}/{uuid}.agent")
+    agent = state.read_pairs(state.path(uuid, ".agent", directory))
     if agent is not None and agent.get("pid") != str(os.getpid()) and agent.get("pid") != str(os.getppid()):
         return "an agent is just starting it" if state.in_flight(uuid, ".agent", directory) else ""
     return ""
@@ -157,7 +157,7 @@ def presence(
     uuid: str,
     active: Iterable[str] | None,
     seen: Scan | None = None,
-    directory: str = state.RUN,
+    directory: str = "",
     ended: bool = False,
 ) -> Presence:
     """The verdict. `active` are the uuids that libvirt says it runs, None when it did not answer.

@@ -72,9 +72,14 @@ class State:
         self.since = since
 
 
-def read(uuid: str, directory: str = RUN) -> State:
+def path(uuid: str, suffix: str = "", directory: str = "") -> str:
+    """Where a record of this VM lies; `directory` defaults to RUN."""
+    return f"{directory or RUN}/{uuid}{suffix}"
+
+
+def read(uuid: str, directory: str = "") -> State:
     """The claim as recorded; NL when there is no record, or when it is one of another boot."""
-    pairs = read_pairs(f"{directory}/{uuid}")
+    pairs = read_pairs(path(uuid, "", directory))
     if pairs is None or pairs.get("boot") != boot_id() or pairs.get("mode") not in MODE_NAMES:
         return State(NL)
     since = pairs.get("since", "")
@@ -86,10 +91,10 @@ def read(uuid: str, directory: str = RUN) -> State:
     )
 
 
-def write(uuid: str, state: State, directory: str = RUN) -> None:
+def write(uuid: str, state: State, directory: str = "") -> None:
     """Record the claim. Mode NL says: a lock operation was begun, look whether it left something behind."""
     write_pairs(
-        f"{directory}/{uuid}",
+        path(uuid, "", directory),
         {
             "mode": MODE_NAMES[state.mode],
             "nonce": state.nonce,
@@ -100,16 +105,16 @@ def write(uuid: str, state: State, directory: str = RUN) -> None:
     )
 
 
-def forget(uuid: str, directory: str = RUN) -> None:
+def forget(uuid: str, directory: str = "") -> None:
     """The lock has gone back with proof of absence: what was recorded of its QEMU goes too."""
     for suffix in ("", ".qemu", ".incoming"):
-        remove(f"{directory}/{uuid}{suffix}")
+        remove(path(uuid, suffix, directory))
 
 
-def known(directory: str = RUN) -> tuple[str, ...]:
+def known(directory: str = "") -> tuple[str, ...]:
     """The uuids that have a record here."""
     try:
-        names = os.listdir(directory)
+        names = os.listdir(directory or RUN)
     except FileNotFoundError:
         return ()
     return tuple(sorted(name for name in names if len(name) == 36 and name.count("-") == 4))
@@ -130,13 +135,13 @@ def process_start(pid: int, proc: str = "/proc") -> tuple[str, int] | None:
     return fields[0].decode(), int(fields[19])
 
 
-def mark(uuid: str, suffix: str, pid: int, directory: str = RUN, lifetime: float | None = None) -> None:
+def mark(uuid: str, suffix: str, pid: int, directory: str = "", lifetime: float | None = None) -> None:
     """Say that process `pid` is about to bring up a QEMU; `lifetime` (seconds) bounds it for steps that may end
     without anybody being told."""
     found = process_start(pid)
     now = time.monotonic()
     write_pairs(
-        f"{directory}/{uuid}{suffix}",
+        path(uuid, suffix, directory),
         {
             "pid": str(pid),
             "start": str(found[1] if found else 0),
@@ -146,9 +151,9 @@ def mark(uuid: str, suffix: str, pid: int, directory: str = RUN, lifetime: float
     )
 
 
-def in_flight(uuid: str, suffix: str, directory: str = RUN) -> bool:
+def in_flight(uuid: str, suffix: str, directory: str = "") -> bool:
     """Whether such a marker stands and its process lives (or has died only just now)."""
-    pairs = read_pairs(f"{directory}/{uuid}{suffix}")
+    pairs = read_pairs(path(uuid, suffix, directory))
     if pairs is None:
         return False
     now = time.monotonic()
@@ -198,6 +203,6 @@ def new_nonce() -> str:
     return os.urandom(8).hex()
 
 
-def sealed(uuid: str, directory: str = RUN) -> bool:
+def sealed(uuid: str, directory: str = "") -> bool:
     """Whether this node's claim is EX; the one question a monitor asks."""
     return read(uuid, directory).mode == EX

@@ -1,0 +1,67 @@
+"""What the agents say about themselves, and that all of it reaches a host."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from hacluster.host.payload import files
+from resource_agents import codes, virtual_domain
+from resource_agents.vm import Vm
+
+UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
+
+
+def described(agent: str) -> ElementTree.Element:
+    return ElementTree.fromstring(codes.metadata(agent).partition("<!DOCTYPE")[2].partition("\n")[2])
+
+
+def test_a_change_of_config_or_checksum_is_a_reload() -> None:
+    reloadable = {p.get("name") for p in described("VirtualDomain").iter("parameter") if p.get("reloadable") == "1"}
+    assert {"config", "xml_sha256", "stop_budget"} <= reloadable
+    assert not {"uuid", "hypervisor", "handover"} & reloadable
+
+
+def test_every_action_that_is_described_is_there() -> None:
+    actions = {action.get("name") for action in described("VirtualDomain").iter("action")}
+    assert actions == (set(virtual_domain.ACTIONS) | {"meta-data"}) - {"status"}
+
+
+def test_defaults_in_the_description_are_the_codes() -> None:
+    defaults = {
+        parameter.get("name"): content.get("default")
+        for parameter in described("VirtualDomain").iter("parameter")
+        for content in parameter.iter("content")
+    }
+    vm = Vm({"OCF_RESKEY_uuid": UUID})
+    assert defaults["hypervisor"] == vm.uri
+    assert defaults["migration_transport"] == vm.transport
+    assert defaults["handover"] == vm.handover
+    assert float(defaults["stop_budget"] or 0) == vm.stop_budget
+    assert float(defaults["migration_timeout"] or 0) == vm.migration_timeout
+
+
+@pytest.mark.parametrize(
+    ("destination", "mode"),
+    [
+        ("/usr/lib/ocf/resource.d/hacluster/VirtualDomain", 0o755),
+        ("/usr/lib/ocf/resource.d/hacluster/lockspace", 0o755),
+        ("/usr/lib/hacluster/probe", 0o755),
+        ("/etc/libvirt/hooks/qemu.d/hacluster", 0o755),
+        ("/usr/lib/hacluster/resource_agents/hooks/qemu", 0o755),
+        ("/usr/lib/hacluster/resource_agents/metadata/VirtualDomain.xml", 0o644),
+        ("/usr/lib/hacluster/hacluster/__init__.py", 0o644),
+        ("/usr/lib/hacluster/hacluster/guard/table.py", 0o644),
+        ("/usr/lib/hacluster/resource_agents/virtual_domain.py", 0o644),
+    ],
+)
+def test_the_payload(destination: str, mode: int) -> None:
+    found = {file.destination: file for file in files()}
+    assert found[destination].mode == mode
+    assert found[destination].content
+
+
+def test_a_host_gets_nothing_of_the_command_line_tool() -> None:
+    library = [f.destination for f in files() if f.destination.startswith("/usr/lib/hacluster/hacluster/")]
+    assert all("/guard/" in name or name.endswith("hacluster/__init__.py") for name in library)

@@ -1,0 +1,214 @@
+"""The run-lock's operations over a lock manager in memory: what they do to the lock, and what the state file says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hacluster.guard import state
+from hacluster.guard.child import NotAllowed, directly
+from hacluster.guard.dlm import CR, EX, NL, PW, Busy, Unknown
+from hacluster.guard.lock import RunLock
+from hacluster.guard.memory import Fabric, MemoryPort
+from hacluster.guard.proof import ABSENT, PRESENT, UNKNOWN, Presence
+from hacluster.guard.state import State
+
+UUID = "6f3b1d52-6d0b-4c52-9a52-0d5be9d7a001"
+BOOT = "00000000-1111-2222-3333-444444444444"
+NONCE, OTHER = "0123456789abcdef", "fedcba9876543210"
+
+
+class Cluster:
+    """Some nodes over one lock manager; `lock(node)` is what a process of that node would use."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.fabric = Fabric()
+
+    def lock(self, node: str) -> RunLock:
+        MemoryPort(self.fabric, node).join()
+        return RunLock(
+            UUID,
+            directory=f"{self.root}/{node}",
+            runner=directly,
+            connect=lambda _timeout: MemoryPort(self.fabric, node),
+        )
+
+    def mode(self, node: str) -> int:
+        return next((lock.mode for lock in self.fabric.locks.values() if lock.node == node), NL)
+
+    def recorded(self, node: str) -> State:
+        return state.read(UUID, f"{self.root}/{node}")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+def says(verdict: str) -> Callable[[], Presence]:
+    return lambda: Presence(verdict, "so it is")
+
+
+def test_a_sealed_vm_is_sealed_for_one_node_only_and_the_holder_is_named(cluster: Cluster) -> None:
+    cluster.lock("n1").seal(1)
+    with pytest.raises(Busy, match=r"held by n1 \(EX\)"):
+        cluster.lock("n2").seal(1)
+    assert (cluster.mode("n1"), cluster.recorded("n1").mode) == (EX, EX)
+    assert (cluster.mode("n2"), cluster.recorded("n2").mode) == (NL, NL)
+
+
+def test_sealing_again_finds_the_own_lock_of_a_process_that_ended(cluster: Cluster) -> None:
+    cluster.lock("n1").seal(1)
+    cluster.lock("n1").seal(1)
+    assert len(cluster.fabric.locks) == 1
+
+
+def test_a_move_hands_the_seal_over(cluster: Cluster) -> None:
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    target.take_seat("n2", NONCE, 1)
+    assert (cluster.mode("n1"), cluster.mode("n2")) == (PW, CR)
+    with pytest.raises(Busy):
+        target.seal_seat(0.05)
+    source.release(says(ABSENT), 1)
+    target.seal_seat(1)
+    assert (cluster.mode("n1"), cluster.mode("n2")) == (NL, EX)
+    assert cluster.recorded("n2").nonce == NONCE, "the resume is still to come"
+    target.settle()
+    assert cluster.recorded("n2").nonce == ""
+
+
+@pytest.mark.parametrize(
+    ("node", "nonce"), [("n3", NONCE), ("n2", OTHER)], ids=["a node the gate does not name", "another move"]
+)
+def test_a_seat_that_the_gate_does_not_offer_is_refused_and_let_go(cluster: Cluster, node: str, nonce: str) -> None:
+    source = cluster.lock("n1")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    with pytest.raises(NotAllowed, match="no gate is open"):
+        cluster.lock(node).take_seat(node, nonce, 1)
+    assert cluster.mode(node) == NL
+    assert cluster.recorded(node).mode == NL
+
+
+def test_no_seat_without_a_gate(cluster: Cluster) -> None:
+    with pytest.raises(NotAllowed, match="no gate is open"):
+        cluster.lock("n2").take_seat("n2", NONCE, 1)
+    cluster.lock("n1").seal(1)
+    with pytest.raises(Busy):
+        cluster.lock("n2").take_seat("n2", NONCE, 1)
+
+
+def test_taking_the_same_seat_twice_takes_one_lock(cluster: Cluster) -> None:
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    target.take_seat("n2", NONCE, 1)
+    target.take_seat("n2", NONCE, 1)
+    assert len(cluster.fabric.locks) == 2
+
+
+def test_a_gate_goes_to_another_target_only_after_a_reseal_which_needs_the_seat_gone(cluster: Cluster) -> None:
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    target.take_seat("n2", NONCE, 1)
+    with pytest.raises(NotAllowed, match="gate is open to n2"):
+        source.open_gate("n3", OTHER, BOOT, 1)
+    with pytest.raises(Busy):
+        source.reseal(0.05)
+    target.drop_seat(says(ABSENT), 1)
+    source.reseal(1)
+    source.open_gate("n3", OTHER, BOOT, 1)
+    assert cluster.recorded("n1").target == "n3"
+
+
+@pytest.mark.parametrize("verdict", [PRESENT, UNKNOWN])
+def test_nothing_is_given_back_without_proof_of_absence(cluster: Cluster, verdict: str) -> None:
+    lock = cluster.lock("n1")
+    lock.seal(1)
+    with pytest.raises(NotAllowed, match="not proved"):
+        lock.release(says(verdict), 1)
+    assert (cluster.mode("n1"), cluster.recorded("n1").mode) == (EX, EX)
+
+
+def test_the_mode_is_lowered_in_the_file_before_the_proof_and_the_lock_is_held_until_after_it(cluster: Cluster) -> None:
+    lock, seen = cluster.lock("n1"), []
+    lock.seal(1)
+
+    def prove() -> Presence:
+        seen.append((cluster.recorded("n1").mode, cluster.mode("n1")))
+        return Presence(ABSENT, "")
+
+    lock.release(prove, 1)
+    assert seen == [(NL, EX)]
+    assert cluster.mode("n1") == NL
+
+
+@pytest.mark.parametrize("lost", ["file", "mode"])
+def test_a_crash_between_lock_and_file_is_healed_by_adoption(cluster: Cluster, lost: str) -> None:
+    lock = cluster.lock("n1")
+    lock.seal(1)
+    directory = f"{cluster.root}/n1"
+    if lost == "file":
+        state.forget(UUID, directory)
+    else:
+        state.write(UUID, State(PW, NONCE, "n2"), directory)
+    assert lock.adopt(1) == EX
+    assert cluster.recorded("n1").mode == EX
+
+
+def test_a_record_of_another_boot_claims_nothing(cluster: Cluster) -> None:
+    lock = cluster.lock("n1")
+    lock.seal(1)
+    path = Path(state.path(UUID, "", f"{cluster.root}/n1"))
+    path.write_text(path.read_text().replace(state.boot_id(), BOOT))
+    assert lock.recorded().mode == NL
+
+
+def test_a_dead_unfenced_node_makes_everything_unknown_and_its_fencing_frees_its_locks(cluster: Cluster) -> None:
+    cluster.lock("n1").seal(1)
+    other = cluster.lock("n2")
+    cluster.fabric.die("n1")
+    with pytest.raises(Unknown):
+        other.seal(1)
+    cluster.fabric.fence("n1")
+    other.seal(1)
+    assert cluster.mode("n2") == EX
+
+
+def test_a_seat_outlives_its_source_and_is_sealed_after_the_fence_without_the_value_block(cluster: Cluster) -> None:
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    target.take_seat("n2", NONCE, 1)
+    cluster.fabric.die("n1")
+    with pytest.raises(Unknown):
+        target.seal_seat(1)
+    cluster.fabric.fence("n1")
+    target.seal_seat(1)
+    assert cluster.mode("n2") == EX
+    with pytest.raises(Busy):
+        cluster.lock("n3").take_seat("n3", NONCE, 1)
+
+
+def test_a_request_that_was_given_up_leaves_a_record_for_the_sweep(cluster: Cluster) -> None:
+    lock = cluster.lock("n2")
+    MemoryPort(cluster.fabric, "n3").join()
+    real = lock._new
+
+    def hang(port: object, mode: int) -> object:
+        raise Unknown("no answer")
+
+    lock._new = hang  # type: ignore[method-assign,assignment]  # the child is killed here
+    with pytest.raises(Unknown):
+        lock.seal(1)
+    assert state.known(f"{cluster.root}/n2") == (UUID,)
+    lock._new = real  # type: ignore[method-assign]  # and here a later one succeeds
+    lock.release(says(ABSENT), 1)
+    assert state.known(f"{cluster.root}/n2") == ()
