@@ -299,6 +299,8 @@ def bmc(supply: Supply, words: list[str]) -> None:
             held = supply.lock()
             if deed != "on":
                 off(supply)
+            # A fence agent that finds its target off already only switches it on: that is a fence as well.
+            if supply.status() == "off":
                 tell_lock_server(supply.run, op="fenced", node=supply.node)
             if deed != "off":
                 on(supply, wait=False)
