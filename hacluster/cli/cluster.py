@@ -145,11 +145,13 @@ def show(seen: Observation) -> None:
     mode = ", [yellow]maintenance mode[/]" if cluster.maintenance else ""
     name = f"[bold]{escape(cluster.name)}[/], " if cluster.name else ""
     render.out.print(f"cluster {name}{quorum}, {dc}, configuration {cluster.version[1]}{mode}\n")
-    render.out.print(_nodes(seen))
+    # A file or a pipe has no width of its own, and lines that are broken at 80 columns are hard to search.
+    width = None if render.out.is_terminal else 200
+    render.out.print(_nodes(seen), width=width)
     for table in (_fencing(seen), _clones(seen), vm_table(seen), _others(seen)):
         if table.row_count:
             render.out.print()
-            render.out.print(table)
+            render.out.print(table, width=width)
     if not seen.vms:
         render.out.print("\nno VMs")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
@@ -13,6 +14,7 @@ from hacluster.plan import Change
 _MARK = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]", "adopt": "[dim]=[/]"}
 _COLOUR = {"restart": "bold red", "stop": "bold red", "migrate": "yellow", "start": "green", "reload": "green"}
 _SHOWN_SETTINGS = 12
+_DIGEST = re.compile(r"^([0-9a-f]{16})[0-9a-f]{48}$")
 
 
 def show(prepared: Prepared) -> None:
@@ -48,7 +50,8 @@ def _change(change: Change) -> Iterator[str]:
     if change.kind != "change":
         return
     for setting in change.settings[:_SHOWN_SETTINGS]:
-        yield f"    {escape(f'{setting.name}: {setting.old} → {setting.new}')}"
+        old, new = (_DIGEST.sub(r"\1…", value) for value in (setting.old, setting.new))
+        yield f"    {escape(f'{setting.name}: {old} → {new}')}"
     if len(change.settings) > _SHOWN_SETTINGS:
         yield f"    and {len(change.settings) - _SHOWN_SETTINGS} more settings (--json shows all)"
 

@@ -89,9 +89,11 @@ class PacemakerTools:
     def verify(self, cib: bytes) -> tuple[str, ...]:
         """As Pacemaker.verify."""
         done = self._run(["crm_verify", "--xml-pipe", "--verbose"], stdin=cib)
-        if done.ok:
-            return ()
-        return tuple(line.strip() for line in _said(done).splitlines() if line.strip()) or ("crm_verify failed",)
+        # Its exit code does not tell warnings from errors (a running resource that goes is a warning); its lines do.
+        found = re.findall(r"^(?:\(.*?\)\s*error:|.*validity error :)\s*(.+)$", _said(done), re.MULTILINE)
+        if done.ok or found or "Warnings found" in _said(done):
+            return tuple(found)
+        return (_said(done) or f"crm_verify ended with exit code {done.code}",)
 
     def create_constraint(self, xml: bytes) -> bool:
         """As Pacemaker.create_constraint."""
