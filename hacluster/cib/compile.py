@@ -18,8 +18,10 @@ from hacluster.cib.simulate import with_online_nodes
 from hacluster.cib.templates import Library
 from hacluster.problems import Problem, Refused, kind
 
-# The newest schema of Pacemaker 2.1.5 (Debian 12), the oldest Pacemaker that hacluster moves VMs live on.
+# The newest schema, and the feature set, of Pacemaker 2.1.5 (Debian 12), the oldest that hacluster moves VMs live on.
+# A newer one takes both. Without a feature set `pcs -f` cannot edit the file ("Application of update diff failed").
 SCHEMA = "pacemaker-3.9"
+FEATURE_SET = "3.16.1"
 
 STOP_MARGIN = 60
 """Seconds beyond a guest's budget to destroy it and to prove that it is gone; destroy alone took over 15 somewhere."""
@@ -272,6 +274,7 @@ class _Compiler:
 
         cib = _element(
             "cib",
+            ("crm_feature_set", FEATURE_SET),
             ("validate-with", SCHEMA),
             ("epoch", "0"),
             ("num_updates", "0"),
