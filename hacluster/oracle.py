@@ -120,6 +120,6 @@ def _unsettled(step: Step, left: frozenset[str], was: frozenset[str]) -> Problem
     return UNSETTLED(
         f"{step.resource} would start on {step.node} while nothing settles {', '.join(sorted(left))}",
         where=step.resource,
-        remedy="hactl status, then make it sure that it runs there no more: hactl fence, or stop it",
+        remedy="hactl status, and see that it runs there no more",
         was=", ".join(sorted(was)),
     )
