@@ -12,6 +12,9 @@ ERR_INSTALLED = 5
 ERR_CONFIGURED = 6
 NOT_RUNNING = 7
 
+ATTRIBUTE = "hacluster-guard"
+"""The node attribute with the version of the guard that stands on a node."""
+
 
 class Failed(Exception):
     """The operation ends here: its exit code, and the sentence Pacemaker shows as the reason."""

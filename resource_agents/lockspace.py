@@ -14,11 +14,10 @@ from hacluster.guard import VERSION, dlm, state
 from hacluster.guard.child import in_background, in_child, run
 from hacluster.guard.dlm import DlmError
 from resource_agents import codes
-from resource_agents.codes import ERR_INSTALLED, Failed
+from resource_agents.codes import ATTRIBUTE, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
 from resource_agents.vm import DEFAULT_TIMEOUT, Deadline, environment
 
-ATTRIBUTE = "hacluster-guard"
 WHO = "lockspace"
 SWEEP_LOCK = f"{state.RUN}/sweep"
 ASK = 10.0

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import time
 
-from hacluster.guard import proof, state
+from hacluster.guard import VERSION, proof, state
 from hacluster.guard.child import Command, Result, run
 from hacluster.guard.dlm import EX, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
-from resource_agents.codes import ERR_CONFIGURED, Failed
+from resource_agents.codes import ATTRIBUTE, ERR_CONFIGURED, Failed
 from resource_agents.presence import ASK, LOCK, complaint, virsh
 from resource_agents.vm import look
 
@@ -37,6 +37,7 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
     if not vm.target:
         raise Failed("migrate_to without a target", ERR_CONFIGURED)
     _need_quorum(vm)
+    _need_guard(vm)
     lock = RunLock(vm.uuid)
     sight = look(vm.name, vm.uuid)
     if not sight.alive:
@@ -58,6 +59,15 @@ def _need_quorum(vm: Vm) -> None:
     result = run(["crm_node", "-q"], ASK)
     if result.code != 0 or result.out.strip() != "1":
         raise Failed(f"{vm.name} stays on {vm.node}: this part of the cluster has no quorum")
+
+
+def _need_guard(vm: Vm) -> None:
+    """The target's guard must be in place and of our version: the value block is read there, by its hook."""
+    result = run(["attrd_updater", "-Q", "-n", ATTRIBUTE, "-N", vm.target], ASK)
+    if result.code != 0 or f'value="{VERSION}"' not in result.out:
+        raise Failed(
+            f"{vm.name} stays on {vm.node}: the guard of {vm.target} is not in place, or not version {VERSION}"
+        )
 
 
 def destination(vm: Vm) -> tuple[str, list[str]]:

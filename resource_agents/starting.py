@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from hacluster.guard import proof, state
 from hacluster.guard.child import NotAllowed
-from hacluster.guard.dlm import CR, PW, Busy, Unknown
+from hacluster.guard.dlm import CR, PW, Busy, DlmError, Unknown
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import ERR_ARGS, ERR_CONFIGURED, ERR_INSTALLED, Failed
@@ -103,12 +104,19 @@ def _obtain(vm: Vm, deadline: Deadline, keep: float) -> None:
             sentence = f"{vm.name} is not started on {vm.node}: who holds its run-lock is unknown, {problem}"
         except NotAllowed as problem:
             sentence = f"{vm.name} is not started on {vm.node}: {problem}"
+            _correct_record(lock)
         if first:
             codes.log(vm.name, f"{sentence}; waiting")
             first = False
         if deadline.over(keep):
             raise Failed(f"{sentence} (hactl lock show {vm.name})")
         time.sleep(POLL)
+
+
+def _correct_record(lock: RunLock) -> None:
+    """This node holds more than its record says: let the record say it, so that `_tidy` can give it back."""
+    with suppress(DlmError):
+        lock.adopt(LOCK)
 
 
 def _tidy(vm: Vm, lock: RunLock, deadline: Deadline) -> None:
