@@ -24,7 +24,7 @@ from hacluster.lab import disks, fabric, host, node_files, power, roots, teardow
 from hacluster.lab.canary import Canary
 from hacluster.lab.layout import RUNS, Layout, bmcs, check
 from hacluster.model import Cluster
-from hacluster.problems import Refused, kind
+from hacluster.problems import Problem, Refused, kind
 
 BUSY = kind("HA707", "Somebody else is working on this lab", "Two that build or remove one lab would break it.")
 ALREADY = kind("HA708", "Another lab of this name is up", "A lab is built from one spec; it is not changed in place.")
@@ -261,15 +261,16 @@ class Bed:
         supply = self._supply(node)
         leader = supply.leader()
         if leader is None:
-            raise Refused(
-                NODE_OFF(f"{node} is off.", where=node, remedy=f"hactl lab power on {node} --name {self.name}")
-            )
+            raise Refused(self._off(node))
         group = Path(supply.cgroup) / "exec"
         group.mkdir(exist_ok=True)
         return [
             "/bin/sh", "-c", 'echo 0 >"$0" && exec "$@"', str(group / "cgroup.procs"),
             "nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "--wdns=/root", "--", *argv,
         ]  # fmt: skip
+
+    def _off(self, node: str) -> Problem:
+        return NODE_OFF(f"{node} is off.", where=node, remedy=f"hactl lab power on {node} --name {self.name}")
 
     @staticmethod
     def environment() -> dict[str, str]:
@@ -305,8 +306,13 @@ class Bed:
             power.switch(str(self.run), node, order)
 
     def link(self, node: str, up: bool, link: int | None = None) -> None:
-        """Plug a node's corosync links in or pull them; `link` None means all of them. Raises Refused."""
+        """Plug a node's corosync links in or pull them; `link` None means all of them. Raises Refused.
+
+        A node that is switched on has all of them plugged in.
+        """
         supply = self._supply(node)
+        if supply.leader() is None:
+            raise Refused(self._off(node))
         for port, bridge, *_ in supply.ports:
             if bridge == f"link{link}" or (link is None and bridge.startswith("link")):
                 state = "up" if up else "down"

@@ -15,6 +15,7 @@ import fcntl
 import os
 import sys
 import time
+from itertools import count
 
 PYTHON = "/usr/bin/python3"
 ENVIRONMENT = {
@@ -125,22 +126,26 @@ def tell_lock_server(run: str, **request: str) -> None:
 
 def kill_cgroup(cgroup: str) -> None:
     """Kill all processes below `cgroup` and remove it; nothing happens when it does not exist. Raises PowerError."""
-    if not os.path.isdir(cgroup):
-        return
     end = time.monotonic() + DIES_WITHIN
-    _write(cgroup + "/cgroup.kill", "1")
-    while "populated 1" in _read(cgroup + "/cgroup.events"):
+    for attempt in count():
+        if not os.path.isdir(cgroup):
+            return
+        # Again now and then: what an interrupted `up` had just started may come in after the first kill.
+        if attempt % 20 == 0:
+            _write(cgroup + "/cgroup.kill", "1")
+        if "populated 1" not in _read(cgroup + "/cgroup.events"):
+            _remove_cgroup(cgroup)
         if time.monotonic() > end:
             raise PowerError(f"processes in {cgroup} did not die")
-        time.sleep(0.005)
+        time.sleep(0.005 if attempt else 0)
+
+
+def _remove_cgroup(cgroup: str) -> None:
     for directory, _, _ in os.walk(cgroup, topdown=False):
-        while os.path.isdir(directory):
-            try:
-                os.rmdir(directory)
-            except OSError:  # a dying task may hold its cgroup for a moment longer
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.005)
+        try:
+            os.rmdir(directory)
+        except OSError:  # a dying task may hold its cgroup for a moment longer, a new one may have come in
+            return
 
 
 def detach(namespace_file: str) -> None:
