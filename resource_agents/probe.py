@@ -59,6 +59,7 @@ def facts() -> dict[str, object]:
         ],
         "locks": _locks(),
         "domain_files": _domain_files(),
+        "failures": state.failures(),
         "presence": {uuid: proof.presence(uuid, active, seen).verdict for uuid in watched},
     }
 

@@ -8,6 +8,7 @@ that are imported on demand.
 from __future__ import annotations
 
 import sys
+import time
 
 from hacluster.guard import state
 from hacluster.guard.dlm import EX
@@ -94,11 +95,22 @@ def run(action: str) -> int:
     values = environment()
     name = values.get("OCF_RESOURCE_INSTANCE", "VirtualDomain")
     try:
-        return ACTIONS[action](Vm(values))
+        code = ACTIONS[action](Vm(values))
+        if action not in ("monitor", "status"):
+            state.remove(state.path(state.lower_case_uuid(values.get("OCF_RESKEY_uuid", "")), ".failed"))
+        return code
     except Failed as failed:
+        _keep_reason(action, values.get("OCF_RESKEY_uuid", ""), failed)
         return codes.fail(name, failed)
     except Exception as problem:  # noqa: BLE001 - an agent that dies without a word leaves the operator with nothing
         return codes.fail(name, Failed(f"{action} of {name} broke: {type(problem).__name__}: {problem}"))
+
+
+def _keep_reason(action: str, uuid: str, failed: Failed) -> None:
+    """Keep the sentence for hactl: Pacemaker (2.1.5) puts the reason of a failed migration into its log only."""
+    if len(uuid) == 36:
+        pairs = {"action": action, "at": str(int(time.time())), "sentence": " ".join(failed.sentence.split())}
+        state.write_pairs(state.path(state.lower_case_uuid(uuid), ".failed"), pairs)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 /run/hacluster/vm/UUID.starting   libvirt is between deciding to create a QEMU and its being there to be seen
 /run/hacluster/vm/UUID.agent      an agent is about to start it
 /run/hacluster/vm/UUID.incoming   libvirt announced an incoming move that has not been prepared yet (used once)
+/run/hacluster/vm/UUID.failed     why the last operation of the agent failed, for people
 /run/hacluster/vm/UUID.lock       the flock around lock operations
 
 The hook reads these under libvirt's locks: plain files, no DLM, no libvirt.
@@ -19,7 +20,6 @@ from hacluster.guard.dlm import EX, MODE_NAMES, NL, VALUE_SIZE
 
 RUN = "/run/hacluster/vm"
 LOCKSPACE = "/run/hacluster/lockspace"
-SUFFIXES = (".qemu", ".starting", ".agent", ".incoming", ".lock")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 GRACE = 5.0
 """Seconds after its libvirtd's death for which a start still counts as in flight: a forked child may not have
@@ -118,6 +118,16 @@ def known(directory: str = "") -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     return tuple(sorted(name for name in names if len(name) == 36 and name.count("-") == 4))
+
+
+def failures(directory: str = "") -> dict[str, dict[str, str]]:
+    """By uuid: `action`, `at` (seconds since the epoch) and `sentence` of the agent's last failed operation."""
+    try:
+        names = os.listdir(directory or RUN)
+    except FileNotFoundError:
+        return {}
+    found = {name[:-7]: read_pairs(path(name[:-7], ".failed", directory)) for name in names if name.endswith(".failed")}
+    return {uuid: pairs for uuid, pairs in found.items() if pairs}
 
 
 def lower_case_uuid(text: str) -> str:
