@@ -9,7 +9,7 @@ copy is proven, sealed on the target, and every other node answered that it has 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hacluster import history
 from hacluster.claim import Claim
@@ -104,7 +104,7 @@ Step = Wait | Arrived | Failed
 
 def decide(intent: Intent, view: View) -> Step:
     """The next step of a move, from the world alone."""
-    new = history.since(intent.before, view.history)
+    new = tuple(_explained(op, view.facts, intent.uuid) for op in history.since(intent.before, view.history))
     copies, unknown = whereabouts(view.facts, intent.uuid, view.gone)
     if (failure := _failed(new, "migrate_to")) is not None:
         return _after_failed_migration(intent, view, failure, copies, unknown)
@@ -235,6 +235,15 @@ def _unproven(intent: Intent, copies: tuple[str, ...], unknown: tuple[str, ...],
         no_answer=", ".join(unknown) or "none",
         reason=reason or "none given",
     )
+
+
+def _explained(op: Operation, facts: Mapping[str, HostFacts | Unknown], uuid: str) -> Operation:
+    """A failed operation with its reason: Pacemaker's, or where it has none, the one its node kept."""
+    told = facts.get(op.node)
+    if op.reason or not op.failed or not isinstance(told, HostFacts):
+        return op
+    kept = told.failures.get(uuid)
+    return op if kept is None or kept.action != op.name else replace(op, reason=kept.sentence)
 
 
 def _failed(new: tuple[Operation, ...], name: str) -> Operation | None:

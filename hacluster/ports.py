@@ -8,7 +8,8 @@ the world. Every call has a deadline; where it passes, or a node cannot be reach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 
@@ -99,8 +100,23 @@ class HeldLock:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentFailure:
+    """Why the last operation of a VM's agent failed on a node, in the agent's own sentence; `at` is epoch seconds.
+
+    The nodes keep it themselves: Pacemaker (2.1.5) records no exit reason for migrate_to and migrate_from.
+    """
+
+    action: str
+    sentence: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a node's probe says of itself. None stands for "could not be learnt" throughout."""
+    """What a node's probe says of itself. None stands for "could not be learnt" throughout.
+
+    `presence` and `failures` are by VM uuid.
+    """
 
     node: str
     boot_id: str
@@ -115,6 +131,7 @@ class HostFacts:
     locks: tuple[HeldLock, ...] | None
     domain_files: tuple[str, ...] | None
     presence: Mapping[str, str]
+    failures: Mapping[str, AgentFailure] = field(default_factory=lambda: MappingProxyType({}))
 
     def presence_of(self, uuid: str, name: str = "") -> Literal["PRESENT", "ABSENT", "UNKNOWN"]:
         """Whether the node has a QEMU of a VM, running or not. `name` must do for a VM that has no uuid."""

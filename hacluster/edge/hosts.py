@@ -15,7 +15,7 @@ import structlog
 
 from hacluster.edge.deadline import gather
 from hacluster.edge.libvirt import NodeLibvirt
-from hacluster.ports import Domain, HeldLock, HostFacts, Qemu, Runner, Unknown, Unreachable
+from hacluster.ports import AgentFailure, Domain, HeldLock, HostFacts, Qemu, Runner, Unknown, Unreachable
 from hacluster.problems import Refused
 
 log = structlog.get_logger(__name__)
@@ -116,6 +116,7 @@ def read(node: str, text: bytes) -> HostFacts | Unknown:
             str(uuid): word if word in ("PRESENT", "ABSENT") else "UNKNOWN"
             for uuid, word in _object(told.get("presence")).items()
         },
+        failures={str(uuid): _failure(_object(kept)) for uuid, kept in _object(told.get("failures")).items()},
     )
 
 
@@ -157,6 +158,11 @@ def _domain(told: Mapping[str, Any]) -> Domain:
         autostart=bool(told.get("autostart")),
         job={k: v for k, v in job.items() if isinstance(v, int)} if isinstance(job, dict) else None,
     )
+
+
+def _failure(told: Mapping[str, Any]) -> AgentFailure:
+    at = str(told.get("at"))
+    return AgentFailure(str(told.get("action")), str(told.get("sentence")), int(at) if at.isdecimal() else 0)
 
 
 def _qemu(told: Mapping[str, Any]) -> Qemu:

@@ -9,7 +9,7 @@ import pytest
 from hacluster.claim import Claim
 from hacluster.history import Operation
 from hacluster.move import Arrived, Failed, Intent, Step, View, Wait, decide
-from hacluster.ports import Unknown
+from hacluster.ports import AgentFailure, Unknown
 from tests.unit.move.worlds import UUID, Facts, at_source, at_target, host
 
 INTENT = Intent(vm="web", uuid=UUID, source="n1", target="n2", before={"n1": (Operation("n1", "start", 0, 0, 10),)})
@@ -77,6 +77,14 @@ def test_a_failed_migration_at_home_frees_claim_and_failure() -> None:
     assert isinstance(step, Failed)
     assert (step.problem.code, step.drop_claim, step.clean_up) == ("HA430", True, True)
     assert "the bridge is missing" in step.problem.message
+
+
+def test_a_reason_that_pacemaker_dropped_is_the_one_the_node_kept() -> None:
+    kept = {UUID: AgentFailure("migrate_to", "web stays on n1: no such bridge", 1_790_000_005)}
+    facts: Facts = {**at_source(), "n1": replace(host("n1", "PRESENT", "EX"), failures=kept)}
+    step = decide(INTENT, view(facts, bad("n1", "migrate_to", 11)))
+    assert isinstance(step, Failed)
+    assert "no such bridge" in step.problem.message
 
 
 def test_a_failed_migration_waits_until_the_source_is_sealed_again() -> None:
