@@ -131,7 +131,7 @@ class PacemakerTools:
                 TOOLS_TOO_OLD(
                     f"the CIB has feature set {'.'.join(map(str, wanted))}, which {self._node}'s Pacemaker cannot read",
                     where=self._node,
-                    remedy="name a newer node: hactl --node NODE",
+                    remedy="name a newer node with --node NODE",
                     supported=".".join(map(str, self._supported())),
                 )
             )
@@ -180,7 +180,7 @@ class PacemakerTools:
                 NO_CLUSTER(
                     f"Pacemaker does not run on {self._node}, or does not answer there",
                     where=self._node,
-                    remedy="hactl --node NODE with a node of the cluster, or: pcs cluster start --all",
+                    remedy="name a node of the cluster with --node NODE, or: pcs cluster start --all",
                     answer=_said(error.done) or f"exit code {error.done.code}",
                 )
             ) from error
