@@ -126,8 +126,8 @@ def _pretend(recorded: etree._Element, resource: str, here: bool, start: etree._
     record.set("rc-code", code)
     record.set("op-status", "0")
     record.set("interval", "0")
-    transition = (
-        start.get("transition-key") if start is not None else None
-    ) or "0:0:0:00000000-0000-0000-0000-000000000000"
+    # A key is ACTION:TRANSITION:EXPECTED:UUID, and a probe that found the resource had expected code 7.
+    key = (start.get("transition-key", "") if start is not None else "").split(":")
+    transition = f"0:0:{code}:{key[3] if len(key) == 4 else '00000000-0000-0000-0000-000000000000'}"
     record.set("transition-key", transition)
     record.set("transition-magic", f"0:{code};{transition}")

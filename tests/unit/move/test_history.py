@@ -12,7 +12,8 @@ from hacluster.history import Operation
 def record(name: str, code: int, call: int, *, expected: int | None = None, status: int = 0, reason: str = "") -> str:
     wanted = code if expected is None else expected
     return (
-        f'<lrm_rsc_op id="web_last_{call}" operation="{name}" operation_key="web_{name}_0" interval="0" call-id="{call}" '
+        f'<lrm_rsc_op id="web_last_{call}" operation="{name}" operation_key="web_{name}_0" interval="0" '
+        f'call-id="{call}" '
         f'rc-code="{code}" op-status="{status}" transition-key="1:2:{wanted}:aaaa" exit-reason="{reason}" '
         f'transition-magic="{status}:{code};1:2:{wanted}:aaaa" op-digest="d1"/>'
     )
