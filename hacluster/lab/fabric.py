@@ -23,8 +23,11 @@ def build_switch(layout: Layout, bmcs: Sequence[Bmc]) -> None:
     host.run(["unshare", f"--net={switch}", "true"])
     script = "ip link set lo up\n"
     bridges = [f"link{link}" for link in range(layout.links)] + [network.bridge for network in layout.cluster.networks]
-    for bridge in bridges:
-        script += f"ip link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
+    for number, bridge in enumerate(bridges):
+        # A bridge without an address of its own takes one from its ports, and another when a node loses its power:
+        # then nobody would reach the BMCs until the neighbours' caches have expired.
+        mac = f"02:97:00:00:00:{number:02x}"
+        script += f"ip link add {bridge} address {mac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
         script += f"ip link set {bridge} up\n"
     own = layout.switch_addresses()
     for link, address in enumerate(own):

@@ -271,9 +271,10 @@ def commands(project: Path, interpreter: str) -> list[NodeFile]:
     """`hactl` in a node: the interpreter and the code that made the lab, mounted at their own paths."""
     script = (
         f"#!{interpreter} -I\n"
-        "import runpy, sys\n"
+        "import sys\n"
         f"sys.path.insert(0, {str(project)!r})\n"
-        'runpy.run_module("hacluster", run_name="__main__", alter_sys=True)\n'
+        "from hacluster.cli.main import main\n"
+        "main()\n"
     )
     return [NodeFile("/usr/local/bin/hactl", script, 0o755)]
 

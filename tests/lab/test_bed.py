@@ -1,5 +1,6 @@
 """The lab itself: it comes up, its nodes die and come back as machines do, and nothing of it is left."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -162,6 +163,20 @@ def test_a_node_that_is_powered_off_is_silent_and_comes_back(bed: Bed) -> None:
     assert [problem.code for problem in no.value.problems] == ["HA711"]
     assert bed.power("n2", "on") == "on"
     assert boot_of(bed, "n2") != before
+
+
+def test_the_bmcs_stay_where_they_are_when_nodes_die(bed: Bed) -> None:
+    knock = 'for a in 21 22 23; do bash -c "echo >/dev/udp/10.99.0.$a/623"; done; sleep 0.3; ip neigh'
+
+    def macs() -> dict[str, str]:
+        found = re.findall(r"^(10\.99\.0\.2[123]) dev eth0 lladdr (\S+)", run(bed, "n3", knock), re.MULTILINE)
+        return dict(found)
+
+    before = macs()
+    assert len(before) == 3
+    for node in bed.nodes():  # each wire is another one afterwards
+        bed.power(node, "cycle")
+    assert macs() == before
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,23 @@ def test_one_write_of_a_stale_copy_is_found(bench: Bench) -> None:
     assert "violation" in {finding.kind for finding in bench.judged().findings}
 
 
+def test_a_last_record_that_somebody_else_replaced_is_found(bench: Bench) -> None:
+    host = bench.hosts[0]
+    host.start()
+    bench.wait_for(10)
+    host.order("stop")
+    last = bench.canary.last()
+    with host.device.open("r+b") as disk:
+        form = shape(disk.read(512))
+        disk.seek((form.ring + last % form.slots) * 512 + 24)  # its nonce
+        disk.write(b"somebody")
+    host.order("cont")
+    bench.wait_for(last + 3)
+    reported = [finding.text for finding in bench.judged().findings if finding.kind == "violation"]
+    assert len(reported) == 1
+    assert f"after record {last}: its last record had been overwritten" in reported[0]
+
+
 @pytest.mark.parametrize("turn", [0, 1, 17])
 def test_counting_goes_on_where_the_ring_closes(bench: Bench, turn: int) -> None:
     slots = shape(bench.image.read_bytes()[:512]).slots
