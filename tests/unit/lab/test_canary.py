@@ -52,9 +52,11 @@ def test_an_unused_disk_is_clean() -> None:
 
 
 @pytest.mark.parametrize("last", [1, 49, 50, 51, 99, 100, 101, 777])
-def test_one_copy_is_clean_at_any_place_of_the_ring(last: int) -> None:
+def test_one_copy_is_clean_at_any_place_of_the_ring(last: int, tmp_path: Path) -> None:
     disk = Disk()
     disk.count(7, 1, last)
+    (tmp_path / "disk").write_bytes(disk.image())
+    assert Canary(tmp_path / "disk").last() == last
     report = judge(disk.image())
     assert (report.last, report.clean, len(report.boots)) == (last, True, 1)
 
