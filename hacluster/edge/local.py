@@ -41,17 +41,23 @@ def run(argv: Sequence[str], *, stdin: bytes, deadline: float) -> Completed:
         return Completed(127, b"", str(error).encode())
     with process:
         try:
-            return _exchange(process, stdin, time.monotonic() + deadline)
+            return _exchange_or_end(process, stdin, time.monotonic() + deadline)
         except TimeoutError:
             raise Unreachable(f"{argv[0]} did not end within {deadline:g} s") from None
         except OverflowError:
             raise Unreachable(f"{argv[0]} wrote more than {OUTPUT_LIMIT >> 20} MiB") from None
-        finally:
-            if process.poll() is None:
-                _end_group(process)
+
+
+def _exchange_or_end(process: subprocess.Popen[bytes], stdin: bytes, until: float) -> Completed:
+    try:
+        return _exchange(process, stdin, until)
+    except BaseException:
+        _end_group(process)
+        raise
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
+    # The command itself may have ended already, and left children behind that hold its pipes.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout, process.stderr):

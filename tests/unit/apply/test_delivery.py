@@ -51,6 +51,7 @@ def test_a_stored_secret_is_what_pacemakers_own_tool_checks() -> None:
     script = 'v=$(cat); printf "%s" "$v" | md5sum | awk \'{print $1}\''
     summed = subprocess.run(["sh", "-c", script], input=value.content, capture_output=True, check=True).stdout
     assert summed == sign.content
+    assert value.content == "it's a $ecret ü\n".encode()
     assert delivery.SECRET_STORE in Path(str(shutil.which("cibsecret"))).read_text()
 
 
