@@ -29,8 +29,9 @@ def start(vm: Vm, deadline: Deadline) -> int:
     """Bring the VM up here, or find it running here and seal it. Raises Failed with whom the lock is held by."""
     check_parameters(vm)
     state.mark(vm.uuid, ".agent", os.getpid())
+    keep = min(CREATE, deadline.left() / 2)
     try:
-        found = await_verdict(vm, deadline, CREATE)
+        found = await_verdict(vm, deadline, keep)
         if found.verdict == proof.UNKNOWN:
             raise Failed(f"{vm.name} is not started: whether it runs on {vm.node} is unknown, {found.evidence}")
         if found.verdict == proof.PRESENT:
@@ -40,7 +41,6 @@ def start(vm: Vm, deadline: Deadline) -> int:
             if code != codes.NOT_RUNNING:
                 return code
         ready(vm)
-        keep = min(CREATE, deadline.left() / 2)
         _obtain(vm, deadline, keep)
         ready(vm)
         return _create(vm, deadline)
