@@ -242,16 +242,14 @@ def libvirt(layout: Layout, node: Node, shim: bytes | None) -> list[NodeFile]:
             f'migration_address = "0.0.0.0"\nmigration_host = "{migration}"\nstdio_handler = "logd"\n',
         ),
     ]
+    # A host's AppArmor profiles name the host's paths; in a node's own root they would confine libvirtd to nothing.
+    unit = "[Service]\nAppArmorProfile=-unconfined\n"
     shared = [path for storage in layout.directories() for path in (storage.source, storage.mount)]
     if shim is not None and shared:
-        files += [
-            NodeFile("/usr/local/lib/hacluster-lab-statfs.so", shim, 0o755),
-            NodeFile(
-                "/etc/systemd/system/libvirtd.service.d/lab.conf",
-                "[Service]\nEnvironment=LD_PRELOAD=/usr/local/lib/hacluster-lab-statfs.so\n"
-                f"Environment=HACLUSTER_LAB_GFS2={':'.join(shared)}\n",
-            ),
-        ]
+        files.append(NodeFile("/usr/local/lib/hacluster-lab-statfs.so", shim, 0o755))
+        unit += "Environment=LD_PRELOAD=/usr/local/lib/hacluster-lab-statfs.so\n"
+        unit += f"Environment=HACLUSTER_LAB_GFS2={':'.join(shared)}\n"
+    files.append(NodeFile("/etc/systemd/system/libvirtd.service.d/lab.conf", unit))
     return files
 
 

@@ -20,7 +20,8 @@ def described(agent: str) -> ElementTree.Element:
 def test_a_change_of_config_or_checksum_is_a_reload() -> None:
     reloadable = {p.get("name") for p in described("VirtualDomain").iter("parameter") if p.get("reloadable") == "1"}
     assert {"config", "xml_sha256", "stop_budget"} <= reloadable
-    assert not {"uuid", "hypervisor", "handover"} & reloadable
+    assert {"migration_transport", "migration_hosts", "handover"} <= reloadable, "a running guest would be restarted"
+    assert not {"uuid", "hypervisor"} & reloadable
 
 
 def test_every_action_that_is_described_is_there() -> None:
