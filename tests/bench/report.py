@@ -1,0 +1,123 @@
+"""Shows the measurements side by side. The ratio is the other's median over ours: above one, ours is the cheaper."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import moves as moving
+from tests.bench.figures import ratio, told
+from tests.bench.monitor import OURS, Monitor
+from tests.bench.moves import Moves
+from tests.bench.push import COUNT, Push
+
+HACTL = "hactl vm move"
+
+
+def moves(console: Console, found: Moves) -> None:
+    """Seconds, pause, what is left behind, and whether the exit code can be believed."""
+    table = _table(
+        "Live moves of the same counting guest on a block disk, in turns: median (min-max)",
+        "command", "wall", "/ hactl", "guest's pause", "unmoved", "/ hactl",
+        "moved live", "exit code true", "left behind", "CIB writes",
+    )  # fmt: skip
+    ours = found.series(HACTL, "seconds").median, found.series(HACTL, "pause_ms").median
+    for way, done in found.by_way.items():
+        wall, pause = found.series(way, "seconds"), found.series(way, "pause_ms")
+        left = sorted({each for move in done for each in move.left})
+        table.add_row(
+            way,
+            str(wall),
+            told(ratio(wall.median, ours[0])),
+            str(pause),
+            f"{found.series(way, 'quiet_ms').median:.0f} ms",
+            told(ratio(pause.median, ours[1])),
+            f"{sum(move.outcome == 'moved live' for move in done)} of {len(done)}",
+            f"{sum(move.truthful for move in done)} of {len(done)}",
+            ", ".join(left) or "nothing",
+            f"{found.series(way, 'writes').median:.0f}",
+        )
+    console.print(table)
+    console.print(
+        "The pause is the longest time without a record on the guest's disk (it writes every 55 ms); unmoved is the\n"
+        f"same over {moving.QUIET:.0f} s before. virsh moves a guest that no cluster knows: the floor. "
+        "pcs's has autoset_utilization_* off.\n"
+    )
+    table = _table(
+        "The same, once each, with the target's migration network down",
+        "command", "wall", "exit code", "the guest", "pause", "exit code true", "left behind",
+    )  # fmt: skip
+    for way, move in found.faulty.items():
+        table.add_row(
+            way,
+            f"{move.seconds:.1f} s",
+            str(move.exit_code),
+            move.outcome,
+            f"{move.pause_ms:.0f} ms",
+            "yes" if move.truthful else "[bold red]no[/]",
+            ", ".join(move.left) or "nothing",
+        )
+    console.print(table)
+
+
+def monitor(console: Console, found: dict[str, Monitor]) -> None:
+    """CPU and wall time of a monitor, and what it makes others do."""
+    table = _table(
+        "One monitor of a running VM, in turns: median (min-max)",
+        "agent", "CPU", "/ ours", "wall", "/ ours", "processes and threads",
+        "libvirtd's CPU", "pacemaker-based's", "CPU in all", "/ ours",
+    )  # fmt: skip
+    ours = found[OURS]
+    for label, one in found.items():
+        table.add_row(
+            label,
+            str(one.cpu_ms),
+            told(ratio(one.cpu_ms.median, ours.cpu_ms.median)),
+            str(one.wall_ms),
+            told(ratio(one.wall_ms.median, ours.wall_ms.median)),
+            "?" if one.tasks is None else str(one.tasks),
+            f"{one.libvirtd.median:.1f} ms",
+            f"{one.based.median:.1f} ms",
+            f"{_all(one):.1f} ms",
+            told(ratio(_all(one), _all(ours))),
+        )
+    console.print(table)
+    console.print(
+        f"n = {len(ours.cpu_ms.values)} each, by hand as Pacemaker's executor runs them, maintenance mode on.\n"
+    )
+
+
+def _all(one: Monitor) -> float:
+    return one.cpu_ms.median + one.libvirtd.median + one.based.median
+
+
+def push(console: Console, found: Push) -> None:
+    """A hundred VMs by hactl and by pcs, and where hactl's time goes."""
+    table = _table(f"{COUNT} VMs into the CIB", "way", "pcs calls", "seconds", "/ hactl", "a call: median (min-max)")
+    ours = found.totals.median
+    table.add_row("hactl apply, up to its push", "1", str(found.totals), told(1.0), "-")
+    for label, seconds, calls, count in (
+        ("pcs -f FILE, one push", found.files_then_push(), found.edits, f"{COUNT} + 1"),
+        ("pcs resource create, live", found.live.extrapolated(found.first), found.live, str(COUNT)),
+    ):
+        table.add_row(
+            label,
+            count,
+            f"{seconds:.0f} s extrapolated from {len(calls.points)} calls",
+            told(ratio(seconds, ours)),
+            str(calls.series()),
+        )
+    console.print(table)
+    console.print(
+        f"hactl's includes the plan and the domain files on every node; pcs's has neither, and no constraints. The one "
+        f"push after pcs -f took\n{found.file_push:.1f} s. Then Pacemaker probed hactl's VMs for "
+        f"{found.settled.median:.0f} s. Nothing boots.\n"
+    )
+    table = _table("Where hactl's time goes", "step", "median (min-max)")
+    for name, series in found.steps.items():
+        table.add_row(name, str(series))
+    console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
