@@ -110,7 +110,8 @@ class Lab:
 
     def copies(self) -> list[str]:
         """The nodes that have a QEMU of it."""
-        return [node for node in self.bed.nodes() if self.run(node, "pgrep -f '[g]uest=web'")[0] == 0]
+        powered = [node for node in self.bed.nodes() if self.bed.power(node, "status") == "on"]
+        return [node for node in powered if self.run(node, "pgrep -f '[g]uest=web'")[0] == 0]
 
     def sealed(self) -> list[str]:
         """The nodes that hold its lock in EX, by their own record."""
@@ -334,8 +335,11 @@ def test_a_guest_that_powers_itself_off_gives_its_lock_back_by_the_sweep(lab: La
 
 def test_after_a_power_cut_it_runs_elsewhere_once_the_node_is_fenced(lab: Lab) -> None:
     home = lab.home()
+    other = lab.elsewhere(home)
+    before = lab.canary.last()
     lab.bed.power(home, "off")
-    wait(lambda: lab.copies() != [] and lab.counts(), 90)
-    wait(lambda: lab.bed.power(home, "status") == "on", 60)
-    wait(lambda: lab.run(home, "/usr/lib/hacluster/probe")[0] == 0, 60)
-    lab.run("n1", "crm_resource --cleanup; crm_resource --wait")
+    wait(lambda: lab.copies() not in ([], [home]) and lab.counts(), 90)
+    assert lab.canary.last() > before
+    wait(lambda: f"{home} member" in lab.ok(other, "crm_node -l"), 90)
+    assert "reboot" in lab.ok(other, f"stonith_admin --history {home}")
+    lab.ok(other, "crm_resource --wait")
