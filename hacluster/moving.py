@@ -20,6 +20,7 @@ from hacluster import claim as claims
 from hacluster import history, observe, preflight
 from hacluster.cib import managed, simulate
 from hacluster.claim import Claim
+from hacluster.forget import forget
 from hacluster.move import Arrived, Failed, Intent, View, Wait, decide
 from hacluster.observe import Observation
 from hacluster.ports import HostFacts, Unknown, Unreachable, World
@@ -352,7 +353,10 @@ def _clear(world: World, intent: Intent, failed: Failed) -> None:
     if failed.drop_claim:
         world.pacemaker.delete_constraint(claims.PREFIX + intent.vm)
     if failed.clean_up:
-        world.pacemaker.cleanup(intent.vm, intent.source)
+        online = tuple(
+            node.name for node in observe.look(world.pacemaker, world.hosts, world.clock).nodes if node.online
+        )
+        forget(world, intent.vm, online, intent.source)
 
 
 def _before(cib: etree._Element, vm: str, claim: Claim) -> history.History:

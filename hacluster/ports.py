@@ -214,8 +214,8 @@ class Pacemaker(Protocol):
         """Set (Started, Stopped) or clear a resource's target-role meta attribute, as pcs enable and disable do."""
         ...
 
-    def cleanup(self, resource: str, node: str | None = None) -> None:
-        """Forget failed operations of a resource, so that Pacemaker looks at it again."""
+    def refresh(self, resource: str, node: str) -> None:
+        """Forget all that is recorded of a resource on a node; Pacemaker then probes it there. Idempotent."""
         ...
 
     def simulate(self, cib: bytes, *, graph: bool = False) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hacluster import history, observe, preflight
+from hacluster.forget import forget
 from hacluster.move import SEALED
 from hacluster.moving import find, look
 from hacluster.observe import VmView
@@ -25,6 +26,12 @@ NOT_STARTED = kind(
     "HA451",
     "The VM did not start",
     "Pacemaker was told to start it, and no node runs it. The facts name the last failure.",
+)
+
+NOT_KNOWN = kind(
+    "HA452",
+    "A VM's failures are not forgotten while it is not known where it runs",
+    "A cleanup makes Pacemaker act on the VM at once. With an unknown or a second copy that could be the wrong act.",
 )
 
 _PACE = 0.5
@@ -86,6 +93,29 @@ def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) 
             )
         tell(f"starting on {', '.join(view.copies)}" if view.copies else "waiting for Pacemaker")
         world.clock.sleep(_PACE)
+
+
+def clean_up(world: World, name: str) -> str | None:
+    """Forget a VM's failed operations, so that Pacemaker acts on it again; its home, if it has one. Raises Refused.
+
+    Refused while it is not known where the VM runs: Pacemaker would act on what its nodes then say.
+    """
+    looked = look(world)
+    find(looked, name)
+    view = looked.seen.vm(name)
+    assert view is not None  # found in the same CIB
+    if view.unknown or len(view.copies) > 1:
+        raise Refused(
+            NOT_KNOWN(
+                f"{name} is {view.state}; Pacemaker keeps its hands off it until that is known",
+                where=f"vm {name}",
+                remedy=f"hactl vm show {name}",
+                copies=", ".join(view.copies) or "none seen",
+                no_answer=", ".join(view.unknown) or "none",
+            )
+        )
+    forget(world, name, tuple(node.name for node in looked.seen.nodes if node.online), view.node)
+    return view.node
 
 
 def _view(world: World, name: str) -> VmView:

@@ -203,7 +203,7 @@ def _cluster(q: Question) -> Iterator[Problem]:
         yield NOT_MANAGED(
             f"Pacemaker does not act on {q.vm.name}: it is unmanaged, blocked or in maintenance",
             where=f"vm {q.vm.name}",
-            remedy=f"pcs resource manage {q.vm.name}; if an operation failed: pcs resource cleanup {q.vm.name}",
+            remedy=f"pcs resource manage {q.vm.name}; if an operation failed: hactl vm cleanup {q.vm.name}",
         )
     for ident in q.constraints:
         yield FOREIGN_CONSTRAINT(

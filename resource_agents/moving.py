@@ -209,7 +209,8 @@ def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
         return _stay(vm, lock, said, deadline)
     if where == BOTH:
         raise Failed(
-            f"{vm.name} is on {vm.node} and a paused copy of it waits on {vm.target}: {said}; hactl vm move --abort"
+            f"{vm.name} is on {vm.node} and a paused copy of it waits on {vm.target}: {said}; "
+            f"on {vm.target}: virsh destroy {vm.name}, then: hactl vm cleanup {vm.name}"
         )
     raise Failed(f"where {vm.name} is after its move to {vm.target} is unclear: {found.evidence}; {said}")
 

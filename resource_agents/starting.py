@@ -109,7 +109,7 @@ def _obtain(vm: Vm, deadline: Deadline, keep: float) -> None:
             codes.log(vm.name, f"{sentence}; waiting")
             first = False
         if deadline.over(keep):
-            raise Failed(f"{sentence} (hactl lock show {vm.name})")
+            raise Failed(f"{sentence} (hactl vm show {vm.name})")
         time.sleep(POLL)
 
 

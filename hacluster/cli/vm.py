@@ -115,6 +115,13 @@ def stop(vm: str = VM, node: str = NODE, wait: float = WAIT) -> None:
 
 
 @vms.command()
+def cleanup(vm: str = VM, node: str = NODE) -> None:
+    """Forget a VM's failed operations, so that Pacemaker acts on it again; never harms a running guest."""
+    home = power.clean_up(connect(node), vm)
+    render.out.print(f"{vm}'s failures are forgotten; it {'runs on ' + home if home else 'runs nowhere'}")
+
+
+@vms.command()
 def move(
     vm: str = VM,
     target: str = typer.Argument(None, metavar="[NODE]", help="where to; the best node that passes every check"),

@@ -118,10 +118,10 @@ class PacemakerTools:
             change = ["--set-parameter", "target-role", "--parameter-value", role]
         self._must(self._run(["crm_resource", "--resource", resource, "--meta", *change]), "crm_resource --meta")
 
-    def cleanup(self, resource: str, node: str | None = None) -> None:
-        """As Pacemaker.cleanup."""
-        where = ["--node", node] if node else []
-        self._must(self._run(["crm_resource", "--cleanup", "--resource", resource, *where]), "crm_resource --cleanup")
+    def refresh(self, resource: str, node: str) -> None:
+        """As Pacemaker.refresh."""
+        done = self._run(["crm_resource", "--refresh", "--resource", resource, "--node", node])
+        self._must(done, "crm_resource --refresh")
 
     def simulate(self, cib: bytes, *, graph: bool = False) -> bytes:
         """As Pacemaker.simulate. Raises Refused when the CIB is newer than the node's tools."""

@@ -244,7 +244,7 @@ def _vm(vm: VmView, now: float | None) -> Iterator[Problem]:
         )
     if vm.blocked:
         yield VM_BLOCKED(
-            f"Pacemaker has blocked {vm.name}", where=where, remedy=f"pcs resource cleanup {vm.name}", state=vm.state
+            f"Pacemaker has blocked {vm.name}", where=where, remedy=f"hactl vm cleanup {vm.name}", state=vm.state
         )
     yield from _lock(vm)
     yield from _belief(vm)
@@ -273,7 +273,7 @@ def _lock(vm: VmView) -> Iterator[Problem]:
         yield NO_LOCK(
             f"{vm.name} runs on {vm.node} without being sealed there",
             where=f"vm {vm.name}",
-            remedy=f"hactl lock show {vm.name}",
+            remedy=f"hactl vm show {vm.name}",
             lock=vm.lock,
         )
 
@@ -306,7 +306,9 @@ def _records(seen: Observation) -> Iterator[Problem]:
         yield FAILED_OPERATION(
             f"{failure.operation} of {failure.resource} failed on {failure.node}: {failure.reason or failure.code}",
             where=failure.resource,
-            remedy=f"pcs resource cleanup {failure.resource}",
+            remedy=f"hactl vm cleanup {failure.resource}"
+            if seen.vm(failure.resource)
+            else f"pcs resource cleanup {failure.resource}",
             at=failure.at or "unknown",
         )
     for ident in seen.foreign_moves:
