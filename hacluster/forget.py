@@ -1,8 +1,8 @@
 """Forgetting a VM's failed operations without harm to its guest.
 
-`crm_resource --cleanup` (and `pcs resource cleanup`) after a failed migration can restart the guest: while another node
-still remembers an earlier move of the VM and its home does not, Pacemaker 2.1.5 takes that move for unfinished and forces
-a recovery (seen in the lab). So the other nodes forget first, one at a time, and the home last.
+`crm_resource --cleanup` (and `pcs resource cleanup`) after a failed migration can restart the guest: while another
+node still remembers an earlier move of the VM and its home does not, Pacemaker 2.1.5 takes that move for unfinished
+and forces a recovery (seen in the lab). So the other nodes forget first, one at a time, and the home last.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from hacluster import apply as applying
 from hacluster import spec
 from hacluster.apply import run
@@ -59,6 +61,7 @@ class TimedWorld:
 
 def main() -> None:
     """Apply the spec that the argument names as far as the push; JSON: seconds by step, files, changes."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     spent: dict[str, float] = {}
     begun = time.monotonic()
     cluster = spec.load(Path(sys.argv[1]))
