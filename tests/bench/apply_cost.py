@@ -26,6 +26,9 @@ from hacluster.ports import Clock, Hosts, Pacemaker, Runner
 from hacluster.problems import errors
 
 
+DELIVERY = "files to all nodes (ssh)"
+
+
 class Stopwatch:
     """Stands before a port and adds up the seconds spent in each of its methods, as PORT.METHOD."""
 
@@ -86,7 +89,7 @@ def main() -> None:
         "look at the nodes (ssh)": spent.get("hosts.facts", 0.0) + spent.get("hosts.read", 0.0),
         "crm_simulate, twice": spent["pacemaker.simulate"],
         "crm_verify": spent["pacemaker.verify"],
-        "files to all nodes (ssh)": delivered - planned,
+        DELIVERY: delivered - planned,
         "push (compare-and-set)": pushed - delivered,
     }
     told = {"steps": steps, "seconds": pushed - begun, "files": files, "changes": len(prepared.plan.changes)}
