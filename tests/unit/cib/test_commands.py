@@ -19,10 +19,10 @@ commands.register(APP)
 
 
 def hactl(*argv: str | Path) -> bytes:
-    result = CliRunner(mix_stderr=False).invoke(APP, [str(part) for part in argv])
+    result = CliRunner().invoke(APP, [str(part) for part in argv])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 0, result.output
     return result.stdout_bytes
 
 
