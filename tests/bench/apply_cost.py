@@ -25,7 +25,6 @@ from hacluster.edge.secret import LocalSecrets
 from hacluster.ports import Clock, Hosts, Pacemaker, Runner
 from hacluster.problems import errors
 
-
 DELIVERY = "files to all nodes (ssh)"
 
 

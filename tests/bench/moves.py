@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from tests.bench.figures import Series
-from tests.bench.stage import GUARDED, HOME, RAW, STOCK, Stage
+from tests.bench.stage import GUARDED, HOME, RAW, STOCK, Failed, Stage
 
 WAYS = {"hactl vm move": GUARDED, "virsh migrate --live": RAW, "pcs resource move": STOCK}
 QUIET = 2.0
@@ -27,7 +27,8 @@ class Move:
     """One move. `pause_ms` is the longest time without a record on the guest's disk; `quiet_ms` the same before it.
 
     `outcome` is what became of the guest: moved live, restarted, stayed, or gone. `left` are the constraints about the
-    guest that were not there before, `writes` how often the configuration was changed.
+    guest that were not there before, `writes` how often the configuration was changed, `said` what the command printed
+    when the guest did not move live.
     """
 
     way: str
@@ -38,6 +39,7 @@ class Move:
     quiet_ms: float
     left: tuple[str, ...]
     writes: int
+    said: str = ""
 
     @property
     def truthful(self) -> bool:
@@ -55,20 +57,27 @@ class Move:
             "quiet_ms": round(self.quiet_ms),
             "left": list(self.left),
             "writes": self.writes,
+            "said": self.said,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """All measured moves by way, and one of each with the target's migration network down."""
+    """All measured moves by way, and one of each with the target's migration network down.
+
+    Series are of the moves that were live: a refusal is quick and costs the guest nothing, but it is no move.
+    """
 
     by_way: dict[str, list[Move]]
     faulty: dict[str, Move]
 
     def series(self, way: str, field: str) -> Series:
-        """One field of the moves of a way: seconds, pause_ms, quiet_ms or writes."""
+        """One field of the live moves of a way: seconds, pause_ms, quiet_ms or writes. Raises Failed without any."""
         unit = {"seconds": "s", "writes": "writes"}.get(field, "ms")
-        return Series(unit, tuple(float(getattr(move, field)) for move in self.by_way[way]))
+        values = tuple(float(getattr(move, field)) for move in self.by_way[way] if move.outcome == "moved live")
+        if not values:
+            raise Failed(f"{way} never moved its guest live: {self.by_way[way][0].said}")
+        return Series(unit, values)
 
     def as_json(self) -> dict[str, object]:
         """Series and single moves of each way."""
@@ -93,13 +102,13 @@ def measure(stage: Stage, rounds: int, tell: Callable[[str], None]) -> Moves:
         for turn in range(len(ways)):
             way = ways[(number + turn) % len(ways)]
             move = once(stage, way, target)
-            tell(f"round {number + 1} of {rounds}: {way}: {move.seconds:.2f} s, {move.outcome}")
+            tell(f"round {number + 1} of {rounds}: {way}: {move.seconds:.2f} s, {move.outcome}{_why(move)}")
             moves[way].append(move)
     stage.home()
     faulty = {}
     for way in ways:
         faulty[way] = with_network_down(stage, way, nodes[1])
-        tell(f"migration network down: {way}: exit {faulty[way].exit_code}, {faulty[way].outcome}")
+        tell(f"migration network down: {way}: exit {faulty[way].exit_code}, {faulty[way].outcome}{_why(faulty[way])}")
     return Moves(moves, faulty)
 
 
@@ -122,15 +131,17 @@ def once(stage: Stage, way: str, target: str, before: Callable[[], None] = lambd
         stage.counting(name, 120)
     stage.settle()
     after = _cib(stage)
+    outcome = _outcome(stage.where(name), source, target, stage.boots(name) > boots)
     return Move(
         way,
         seconds,
         done.returncode,
-        _outcome(stage.where(name), source, target, stage.boots(name) > boots),
+        outcome,
         watcher.result.gap_ms,
         quiet.result.gap_ms,
         tuple(sorted(_constraints(after, name) - _constraints(cib, name))),
         int(after.get("epoch", "0")) - int(cib.get("epoch", "0")),
+        "" if outcome == "moved live" else " ".join((done.stderr or done.stdout).split())[-400:],
     )
 
 
@@ -149,6 +160,10 @@ def _command(stage: Stage, way: str, target: str) -> list[str]:
     if way == "pcs resource move":
         return ["pcs", "resource", "move", STOCK, target]
     return ["virsh", "migrate", "--live", RAW, stage.uri(target)]
+
+
+def _why(move: Move) -> str:
+    return f": {move.said}" if move.said else ""
 
 
 def _outcome(places: list[str], source: str, target: str, restarted: bool) -> str:
