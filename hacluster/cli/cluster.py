@@ -12,7 +12,7 @@ from hacluster import apply as applying
 from hacluster import plan as planning
 from hacluster import spec as specs
 from hacluster.apply.run import CHANGED
-from hacluster.cli import plans, render
+from hacluster.cli import catalogue, plans, render
 from hacluster.cli.progress import Line
 from hacluster.cli.world import World, connect
 from hacluster.edge.secret import LocalSecrets
@@ -28,10 +28,12 @@ NO_SPEC = kind(
 
 SPECS = (Path("cluster.toml"), Path("/etc/hacluster/cluster.toml"))
 
-SPEC = typer.Argument(None, metavar="[SPEC]", help="the spec; else ./cluster.toml, else /etc/hacluster/cluster.toml")
+SPEC = typer.Argument(
+    None, metavar="[SPEC]", help="the spec; else ./cluster.toml, else /etc/hacluster/cluster.toml", show_default=False
+)
 ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take a risk by its code, for instance HA333")
 
-NODE = typer.Option(None, "--node", "-N", metavar="NODE", help="ask the cluster through this node")
+NODE = typer.Option(None, "--node", "-N", metavar="NODE", help="ask the cluster through this node", show_default=False)
 JSON = typer.Option(False, "--json", help="print JSON")
 
 _BAD = ("UNCLEAN", "OFFLINE", "RUNNING TWICE", "TWO COPIES", "UNKNOWN", "failed", "blocked", "gone", "?")
@@ -65,9 +67,9 @@ def plan(
     as_json: bool = JSON,
 ) -> None:
     """Show what `hactl apply` would change, what Pacemaker would do then, and what each VM pays. Changes nothing."""
-    accepted = _accepted(accept)
+    accepted = catalogue.accepted(accept)
     _, prepared = _prepare(spec, node, accepted)
-    _show(prepared, as_json)
+    _show(prepared, as_json, accepted)
     if errors(prepared.problems, accepted):
         raise typer.Exit(1)
 
@@ -77,21 +79,29 @@ def apply(
     node: str = NODE,
     accept: list[str] = ACCEPT,
     dry_run: bool = typer.Option(False, "--dry-run", help="show the plan, change nothing"),
-    planned: int = typer.Option(None, "--planned", metavar="N", help="only if the configuration is still N"),
+    planned: int = typer.Option(
+        None, "--planned", metavar="N", help="only if the configuration is still N", show_default=False
+    ),
     wait: float = typer.Option(300.0, "--wait", metavar="SECONDS", help="how long Pacemaker may take"),
 ) -> None:
     """Make the cluster what the spec says: files to every node, one atomic push, then watch and verify."""
     if dry_run:
         plan(spec, node, accept, as_json=False)
         return
-    accepted = _accepted(accept)
+    accepted = catalogue.accepted(accept)
     world, prepared = _prepare(spec, node, accepted)
     if planned is not None and planned != prepared.plan.planned[1]:
         now = prepared.plan.planned[1]
         raise Refused(
-            CHANGED("the configuration is not the planned one", remedy="hactl plan", planned=planned, now=now)
+            CHANGED(
+                "it is not the configuration that was planned",
+                where="CIB",
+                remedy="hactl plan",
+                planned=planned,
+                now=now,
+            )
         )
-    _show(prepared, as_json=False)
+    _show(prepared, as_json=False, accepted=accepted)
     if errors(prepared.problems, accepted):
         raise typer.Exit(1)
     if prepared.nothing:
@@ -106,7 +116,13 @@ def spec_path(given: Path | None) -> Path:
     """The spec to read. Raises Refused when there is none."""
     found = given or next((path for path in SPECS if path.is_file()), None)
     if found is None:
-        raise Refused(NO_SPEC("no cluster.toml was found", remedy="hactl init, or: hactl apply SPEC"))
+        raise Refused(
+            NO_SPEC(
+                "there is no spec here",
+                where=" or ".join(map(str, SPECS)),
+                remedy="name the file: hactl plan SPEC; or begin one: hactl init",
+            )
+        )
     return found
 
 
@@ -115,17 +131,13 @@ def ssh_hosts(cluster: Cluster) -> dict[str, str]:
     return {node.name: node.ssh_host for node in cluster.nodes if node.ssh_host}
 
 
-def _accepted(codes: list[str]) -> frozenset[str]:
-    return frozenset(code.upper() for code in codes)
-
-
 def _prepare(spec: Path | None, node: str | None, accepted: frozenset[str]) -> tuple[World, applying.Prepared]:
     cluster = specs.load(spec_path(spec), accepted)
     world = connect(node, ssh_hosts(cluster))
     return world, applying.prepare(world, LocalSecrets(), cluster)
 
 
-def _show(prepared: applying.Prepared, as_json: bool) -> None:
+def _show(prepared: applying.Prepared, as_json: bool, accepted: frozenset[str]) -> None:
     if as_json:
         told = planning.document(prepared.plan)
         told["nothing_to_do"] = prepared.nothing
@@ -134,7 +146,7 @@ def _show(prepared: applying.Prepared, as_json: bool) -> None:
         render.json_out(told)
     else:
         plans.show(prepared)
-        render.problems(prepared.problems)
+        render.problems(prepared.problems, accepted=accepted)
 
 
 def show(seen: Observation) -> None:
@@ -145,20 +157,22 @@ def show(seen: Observation) -> None:
     mode = ", [yellow]maintenance mode[/]" if cluster.maintenance else ""
     name = f"[bold]{escape(cluster.name)}[/], " if cluster.name else ""
     render.out.print(f"cluster {name}{quorum}, {dc}, configuration {cluster.version[1]}{mode}\n")
-    # A file or a pipe has no width of its own, and lines that are broken at 80 columns are hard to search.
-    width = None if render.out.is_terminal else 200
-    render.out.print(_nodes(seen), width=width)
-    for table in (_fencing(seen), _clones(seen), vm_table(seen), _others(seen)):
+    render.out.print(_nodes(seen))
+    for table in (_fencing(seen), _clones(seen), _vms(seen), _others(seen)):
         if table.row_count:
             render.out.print()
-            render.out.print(table, width=width)
+            render.out.print(table)
     if not seen.vms:
         render.out.print("\nno VMs")
 
 
-def vm_table(seen: Observation) -> Table:
-    """The VMs: state, run-lock, console."""
-    table = _table("VM", "state", "run-lock", "console")
+def show_vms(seen: Observation) -> None:
+    """Print the VMs: state, run-lock, console."""
+    render.out.print(_vms(seen) if seen.vms else "no VMs")
+
+
+def _vms(seen: Observation) -> Table:
+    table = table_of("VM", "state", "run-lock", "console")
     for vm in seen.vms:
         lock = vm.lock if vm.agent == "hacluster" else f"– ({vm.agent})"
         table.add_row(vm.name, paint(vm.state), paint(lock), escape(vm.console) or "–")
@@ -172,7 +186,7 @@ def paint(word: str) -> str:
 
 
 def _nodes(seen: Observation) -> Table:
-    table = _table("node", "state", "guard", "memory free")
+    table = table_of("node", "state", "guard", "memory free")
     for node in seen.nodes:
         free = getattr(node.facts, "mem_available", None)
         dc = " (DC)" if node.name == seen.cluster.dc else ""
@@ -182,7 +196,7 @@ def _nodes(seen: Observation) -> Table:
 
 
 def _fencing(seen: Observation) -> Table:
-    table = _table("fence device", "agent", "fences", "runs on")
+    table = table_of("fence device", "agent", "fences", "runs on")
     for device in seen.fencing:
         where = ", ".join(device.running_on) or "nowhere"
         said = f"failed on {where}" if device.failed else where
@@ -191,18 +205,22 @@ def _fencing(seen: Observation) -> Table:
 
 
 def _clones(seen: Observation) -> Table:
-    table = _table("on every node", *(node.name for node in seen.nodes))
+    table = table_of("on every node", *(node.name for node in seen.nodes))
     for clone in seen.clones:
         table.add_row(clone.name, *(paint(clone.on.get(node.name, "–")) for node in seen.nodes))
     return table
 
 
 def _others(seen: Observation) -> Table:
-    table = _table("other resource", "state")
+    table = table_of("other resource", "state")
     for name, word in seen.others.items():
         table.add_row(name, paint(word))
     return table
 
 
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, padding=(0, 3, 0, 0), header_style="dim")
+def table_of(*columns: str) -> Table:
+    """An empty table in hactl's style. On a narrow terminal a cell is broken, never cut: what it says must be there."""
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

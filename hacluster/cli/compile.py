@@ -11,7 +11,8 @@ from hacluster import spec
 from hacluster.cib import fencing
 from hacluster.cib.compile import compile as compile_cib
 from hacluster.cib.templates import Library, shipped_directory
-from hacluster.cli import render
+from hacluster.cli import catalogue, render
+from hacluster.cli.shell import Commands
 from hacluster.problems import Refused, errors, kind
 
 NOT_WRITTEN = kind("HA260", "The CIB could not be written to the file", "The directory has to exist and be writable.")
@@ -20,33 +21,36 @@ NOT_WRITTEN = kind("HA260", "The CIB could not be written to the file", "The dir
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("compile")(compile_spec)
-    templates = typer.Typer(help="The CIB fragments that `hactl compile` fills.", no_args_is_help=True)
+    templates = typer.Typer(cls=Commands, help="The CIB fragments that `hactl compile` fills.", no_args_is_help=True)
     templates.command("list")(list_templates)
     templates.command("show")(show_template)
     app.add_typer(templates, name="template")
 
 
 def compile_spec(
-    path: Path = typer.Argument(..., metavar="SPEC", help="cluster.toml"),
-    output: Path = typer.Option(None, "--output", "-o", metavar="FILE", help="write it there instead of to stdout"),
+    path: Path = typer.Argument(..., metavar="SPEC", help="cluster.toml", show_default=False),
+    output: Path = typer.Option(
+        None, "--output", "-o", metavar="FILE", help="write it there instead of to standard output", show_default=False
+    ),
     accept: list[str] = typer.Option([], "--accept", metavar="CODE", help="take a named risk"),
 ) -> None:
     """Print the CIB that a spec means. Needs no cluster, and changes none."""
-    accepted = frozenset(code.upper() for code in accept)
+    accepted = catalogue.accepted(accept)
     cluster = spec.load(path, accepted)
     found = fencing.check(cluster)
     if errors(found, accepted):
         raise Refused(found)
     document = compile_cib(cluster)
     if found:
-        render.problems(found)
-    if output is None:
+        render.problems(found, accepted=accepted)
+    if output is None or str(output) == "-":
         sys.stdout.buffer.write(document)
         return
     try:
         output.write_bytes(document)
     except OSError as error:
-        raise Refused(NOT_WRITTEN(str(error), where=str(output), remedy="name another file with --output")) from error
+        remedy = "name another file with --output"
+        raise Refused(NOT_WRITTEN(error.strerror or str(error), where=str(output), remedy=remedy)) from error
 
 
 def list_templates(as_json: bool = typer.Option(False, "--json", help="for machines")) -> None:
@@ -63,7 +67,7 @@ def list_templates(as_json: bool = typer.Option(False, "--json", help="for machi
 
 
 def show_template(
-    name: str = typer.Argument(..., metavar="NAME"),
+    name: str = typer.Argument(..., metavar="NAME", show_default=False),
     shipped: bool = typer.Option(False, "--shipped", help="hacluster's own, not the operator's"),
 ) -> None:
     """Print a template as it is used: the operator's where there is one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from hacluster.cli import render
+from hacluster.cli.shell import Commands
 from hacluster.lab import bed as beds
 from hacluster.lab.canary import NotACountingDisk
 from hacluster.lab.packages import PACKAGES
@@ -16,7 +17,7 @@ from hacluster.problems import Refused, kind
 
 NO_SPEC = kind("HA715", "The lab's spec cannot be found", "A lab is built from a spec; the shipped one is lab.toml.")
 
-app = typer.Typer(help="A real cluster in namespaces on this machine.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, help="A real cluster in namespaces on this machine.", no_args_is_help=True)
 
 NAME = typer.Option("lab", "--name", help="which lab; several can be up at once")
 SHOWN = 10
@@ -46,7 +47,9 @@ def shipped_spec() -> Path:
 
 @app.command()
 def up(
-    spec: Path = typer.Argument(None, metavar="[SPEC]", help="the cluster to build (default: the shipped lab.toml)"),
+    spec: Path = typer.Argument(
+        None, metavar="[SPEC]", help="the cluster to build (default: the shipped lab.toml)", show_default=False
+    ),
     name: str = NAME,
 ) -> None:
     """Bring the lab up and wait until every node is online."""
@@ -82,8 +85,8 @@ def status(name: str = NAME, as_json: bool = JSON) -> None:
 
 @app.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def exec_(
-    node: str = typer.Argument(..., metavar="NODE"),
-    command: list[str] = typer.Argument(None, metavar="-- COMMAND..."),
+    node: str = typer.Argument(..., metavar="NODE", show_default=False),
+    command: list[str] = typer.Argument(None, metavar="-- COMMAND...", show_default=False),
     name: str = NAME,
 ) -> None:
     """Run a command in a node (default: a shell), with this terminal and with the command's exit code."""
@@ -96,8 +99,8 @@ def exec_(
 
 @app.command()
 def power(
-    order: str = typer.Argument(..., metavar="on|off|cycle|freeze|thaw|status"),
-    node: str = typer.Argument(..., metavar="NODE"),
+    order: str = typer.Argument(..., metavar="on|off|cycle|freeze|thaw|status", show_default=False),
+    node: str = typer.Argument(..., metavar="NODE", show_default=False),
     name: str = NAME,
 ) -> None:
     """Switch a node's power, as pulling its plug does; or freeze it, as a hang does."""
@@ -108,9 +111,11 @@ def power(
 
 @app.command()
 def link(
-    order: str = typer.Argument(..., metavar="up|down"),
-    node: str = typer.Argument(..., metavar="NODE"),
-    number: int = typer.Argument(None, metavar="[LINK]", help="0 or 1 (default: all links of the node)"),
+    order: str = typer.Argument(..., metavar="up|down", show_default=False),
+    node: str = typer.Argument(..., metavar="NODE", show_default=False),
+    number: int = typer.Argument(
+        None, metavar="[LINK]", help="0 or 1 (default: all links of the node)", show_default=False
+    ),
     name: str = NAME,
 ) -> None:
     """Pull a node's corosync links out of the switch, or plug them in."""
@@ -130,7 +135,7 @@ def deploy(name: str = NAME) -> None:
 
 @app.command()
 def check(
-    vms: list[str] = typer.Argument(None, metavar="[VM...]", help="whose disks (default: all)"),
+    vms: list[str] = typer.Argument(None, metavar="[VM...]", help="whose disks (default: all)", show_default=False),
     name: str = NAME,
 ) -> None:
     """Judge the counting guests' disks: exit 1 if any shows the hand of a second copy."""

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import logging
 import os
-import pkgutil
+import signal
 import sys
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 import typer
 
-import hacluster
-from hacluster.cli import render
-from hacluster.problems import CATALOGUE, Problem, Refused, kind
+from hacluster.cli import catalogue, render
+from hacluster.cli.shell import Commands
+from hacluster.problems import Problem, Refused, kind
 
-INTERRUPTED = kind(
-    "HA001",
-    "Interrupted",
-    "hactl was stopped by a signal. What it had begun can be seen with `hactl status`; a move goes on in Pacemaker.",
-)
 UNKNOWN_CODE = kind("HA002", "Unknown problem code", "The code is not in this version's catalogue.")
+NOT_WRITTEN = kind(
+    "HA003",
+    "hactl could not write what it had to say",
+    "A full disk, a lost mount or a closed terminal: what hactl had begun before is not undone by that.",
+)
+FAULT = kind(
+    "HA004",
+    "A fault in hactl",
+    "Something happened that hactl's authors did not foresee. The log says where. Nothing is assumed about what was "
+    "done before: `hactl status` shows it, and the guard holds whatever hactl does.",
+)
 
 app = typer.Typer(
     name="hactl",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Highly available KVM virtual machines on plain Pacemaker: one file, one command, and a VM never runs twice.",
     no_args_is_help=True,
     add_completion=False,
@@ -58,16 +71,37 @@ def _log_to_file() -> None:
     )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    show_version: bool = typer.Option(
+        False, "--version", help="print the version", is_eager=True, callback=_version, show_default=False
+    ),
+) -> None:
+    """Highly available KVM virtual machines on plain Pacemaker: one file, one command, and a VM never runs twice."""
+    del show_version  # _version has printed it
+
+
 @app.command()
-def explain(code: str = typer.Argument(..., metavar="CODE", help="for instance HA103")) -> None:
+def explain(
+    code: str = typer.Argument(
+        None, metavar="[CODE]", help="for instance HA103; without one, all are listed", show_default=False
+    ),
+) -> None:
     """Say what a problem's code means, why it is a problem, and whether its risk can be accepted."""
-    for module in pkgutil.walk_packages(hacluster.__path__, "hacluster."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-    known = CATALOGUE.get(code.upper())
+    known_codes = catalogue.load()
+    if code is None:
+        for _, each in sorted(known_codes.items()):
+            render.out.print(f"[bold]{each.code}[/]  {each.title}")
+        return
+    known = known_codes.get(code.upper())
     if known is None:
-        near = ", ".join(sorted(c for c in CATALOGUE if c[:3] == code.upper()[:3]))
-        raise Refused(UNKNOWN_CODE(f"there is no problem {code}", remedy=f"known codes: {near or 'HA101 …'}"))
+        raise Refused(UNKNOWN_CODE(f"there is no problem {code!r}", where="CODE", remedy="hactl explain"))
     render.out.print(f"[bold]{known.code}[/] {known.title} ({known.severity})\n\n{known.why}")
     if known.acceptable:
         render.out.print(f"\nThe risk can be taken by name: --accept {known.code}")
@@ -89,15 +123,55 @@ def _mount() -> None:
 
 def main() -> None:
     """Run hactl; exits 0 done, 1 refused or failed with Problems, 2 usage."""
+    _streams()
     _log_to_file()
     _mount()
-    as_json = "--json" in sys.argv
+    # A service manager's or timeout's way to stop a command; by default it would leave without a word.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except Refused as no:
-        render.problems(no.problems, as_json)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        stopped: Problem = INTERRUPTED("stopped by a signal", remedy="hactl status")
-        render.problems([stopped], as_json)
-        sys.exit(1)
+        _end(no.problems)
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NOT_WRITTEN:
+            _fault(error)
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _end([NOT_WRITTEN(error.strerror or str(error), where="standard output", remedy="hactl status")], plain=True)
+    except Exception as error:  # noqa: BLE001 - an admin in trouble is shown a Problem; the log has the traceback
+        _fault(error)
+
+
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EBADF)
+
+
+def _streams() -> None:
+    """Make the three standard streams usable, whatever the caller closed and whatever its encoding is."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # a closed one would be the next file's number, and messages would go into that file
+    os.close(descriptor)
+    sys.stdout = sys.stdout or io.TextIOWrapper(io.FileIO(1, "w", closefd=False))
+    sys.stderr = sys.stderr or io.TextIOWrapper(io.FileIO(2, "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _fault(error: Exception) -> NoReturn:
+    logging.getLogger("hactl").error("fault", exc_info=error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error}"
+    found = FAULT(
+        said,
+        where=f"{Path(place.filename).name}, line {place.lineno}",
+        remedy=f"hactl status, and report this with the end of {LOG}",
+    )
+    _end([found])
+
+
+def _end(found: Sequence[Problem], *, plain: bool = False) -> NoReturn:
+    render.problems(found, as_json="--json" in sys.argv and not plain)
+    sys.exit(1)

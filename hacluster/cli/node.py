@@ -6,11 +6,12 @@ import typer
 
 from hacluster.cli import render
 from hacluster.cli.progress import Line
+from hacluster.cli.shell import Commands
 from hacluster.edge.ssh import NodeRunner
 from hacluster.host import payload
 from hacluster.host.bootstrap import GUARD_CONF, bootstrap
 
-nodes = typer.Typer(help="The hosts of the cluster.", no_args_is_help=True)
+nodes = typer.Typer(cls=Commands, help="The hosts of the cluster.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +26,7 @@ def about() -> None:
 
 @nodes.command(name="bootstrap")
 def bootstrap_(
-    names: list[str] = typer.Argument(..., metavar="NODE...", help="hosts, as ssh knows them"),
+    names: list[str] = typer.Argument(..., metavar="NODE...", help="hosts, as ssh knows them", show_default=False),
     dry_run: bool = typer.Option(False, "--dry-run", help="say what would be written, write nothing"),
 ) -> None:
     """Install the agents, the guard and libvirt's hook on hosts that already run Pacemaker and libvirt."""

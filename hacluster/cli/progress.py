@@ -33,7 +33,9 @@ class Line:
         """Show a phase. `numbers` are shown on a terminal only: elsewhere they would make a line each time."""
         seconds = time.monotonic() - self._began
         if self._status is not None:
-            self._status.update(f"{escape(self._title)}: {escape(text)} {escape(numbers)} [dim]{seconds:.0f} s[/]")
+            self._status.update(
+                f"{escape(self._title)}: {escape(' '.join(filter(None, (text, numbers))))} [dim]{seconds:.0f} s[/]"
+            )
         elif text != self._last:
             render.err.print(f"{escape(self._title)}: {escape(text)} ({seconds:.1f} s)")
         self._last = text

@@ -9,14 +9,14 @@ import typer
 
 from hacluster import spec
 from hacluster.cib import fencing
-from hacluster.cli import render
+from hacluster.cli import catalogue, render
 from hacluster.problems import Refused, errors, kind
 from hacluster.spec import schema, starter
 
 NOT_WRITTEN = kind("HA180", "The starter file was not written", "hactl init never overwrites a file.")
 
 _FILE = typer.Argument(Path("cluster.toml"), metavar="[FILE]", help="where to write it")
-_SPEC = typer.Argument(..., metavar="SPEC", help="the cluster's file, cluster.toml")
+_SPEC = typer.Argument(..., metavar="SPEC", help="the cluster's file, cluster.toml", show_default=False)
 _JSON = typer.Option(False, "--json", help="findings as JSON")
 _ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take this risk by name; may be repeated")
 
@@ -47,11 +47,12 @@ def print_schema() -> None:
 
 def check(path: Path = _SPEC, as_json: bool = _JSON, accept: List[str] = _ACCEPT) -> None:  # noqa: UP006 - see import
     """Say everything that is wrong with a spec. Needs no cluster; exit 0 when nothing stands against it."""
+    accepted = catalogue.accepted(accept)
     cluster, found = spec.check(path)
     if cluster is not None:
         found += fencing.check(cluster)
-    render.problems(found, as_json)
-    if errors(found, frozenset(code.upper() for code in accept)):
+    render.problems(found, as_json, accepted)
+    if errors(found, accepted):
         raise typer.Exit(1)
     if cluster is not None and not as_json:
         parts = (

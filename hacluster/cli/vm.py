@@ -15,8 +15,9 @@ from hacluster import moving, power
 from hacluster.cib import managed
 from hacluster.claim import Claim
 from hacluster.cli import render
-from hacluster.cli.cluster import vm_table
+from hacluster.cli.cluster import show_vms, table_of
 from hacluster.cli.progress import Line
+from hacluster.cli.shell import Commands
 from hacluster.cli.world import connect
 from hacluster.observe import VmView, document
 from hacluster.ports import Unknown
@@ -25,13 +26,15 @@ from hacluster.problems import Refused
 FORMAT = 1
 LOCKS = {"EX": "sealed (EX)", "PW": "gate open (PW)", "CR": "seat (CR)", "NL": "none"}
 
-vms = typer.Typer(help="The cluster's virtual machines.", no_args_is_help=True)
+vms = typer.Typer(cls=Commands, help="The cluster's virtual machines.", no_args_is_help=True)
 
-VM = typer.Argument(..., metavar="VM", help="the VM's name")
-NODE = typer.Option(None, "--node", "-N", metavar="NODE", help="ask the cluster through this node")
+VM = typer.Argument(..., metavar="VM", help="the VM's name", show_default=False)
+NODE = typer.Option(None, "--node", "-N", metavar="NODE", help="ask the cluster through this node", show_default=False)
 JSON = typer.Option(False, "--json", help="print JSON")
 DRY = typer.Option(False, "--dry-run", help="check everything, change nothing")
-WAIT = typer.Option(None, "--wait", metavar="SECONDS", help="how long to watch; the VM's own budget by default")
+WAIT = typer.Option(
+    None, "--wait", metavar="SECONDS", help="how long to watch; the VM's own budget by default", show_default=False
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +49,7 @@ def list_(node: str = NODE, as_json: bool = JSON) -> None:
     if as_json:
         render.json_out({"format": FORMAT, "vms": document(seen)["vms"]})
     else:
-        render.out.print(vm_table(seen))
+        show_vms(seen)
 
 
 @vms.command()
@@ -60,7 +63,8 @@ def show(vm: str = VM, node: str = NODE, as_json: bool = JSON) -> None:
     if as_json:
         render.json_out(document(replace(looked.seen, vms=(view,), problems=tuple(mine))))
         return
-    about = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    about = table_of("", "")
+    about.show_header = False
     for name, value in {
         "state": view.state,
         "run-lock": view.lock,
@@ -76,13 +80,14 @@ def show(vm: str = VM, node: str = NODE, as_json: bool = JSON) -> None:
         about.add_row(f"[dim]{name}[/]", escape(value))
     render.out.print(f"[bold]{escape(vm)}[/]")
     render.out.print(about)
+    render.out.print()
     render.out.print(node_table(view))
     render.problems(mine)
 
 
 def node_table(view: VmView) -> Table:
     """A VM on each node: is there a copy, what libvirt says of it, which mode its run-lock has."""
-    table = Table("node", "copy", "libvirt", "run-lock")
+    table = table_of("node", "copy", "libvirt", "run-lock")
     for name, presence in view.presence.items():
         domain, lock = view.domains.get(name), view.locks.get(name)
         said = "?" if isinstance(domain, Unknown) else "–" if domain is None else f"{domain.state} ({domain.reason})"
@@ -124,7 +129,9 @@ def cleanup(vm: str = VM, node: str = NODE) -> None:
 @vms.command()
 def move(
     vm: str = VM,
-    target: str = typer.Argument(None, metavar="[NODE]", help="where to; the best node that passes every check"),
+    target: str = typer.Argument(
+        None, metavar="[NODE]", help="where to; the best node that passes every check", show_default=False
+    ),
     node: str = NODE,
     wait: float = WAIT,
     dry_run: bool = DRY,
@@ -154,7 +161,9 @@ def move(
 def numbers(job: Mapping[str, int]) -> str:
     """A running migration in numbers: bytes, rate, what remains, expected pause."""
     mib = 1 << 20
-    parts = [f"{job.get('data_processed', 0) / mib:.1f} of {job.get('data_total', 0) / mib:.1f} MiB"]
+    if not job.get("data_total"):
+        return ""  # it has only begun, and noughts say nothing
+    parts = [f"{job.get('data_processed', 0) / mib:.1f} of {job['data_total'] / mib:.1f} MiB"]
     if job.get("memory_bps"):
         parts.append(f"{job['memory_bps'] / mib:.1f} MiB/s")
     parts.append(f"{job.get('data_remaining', 0) / mib:.1f} MiB remaining")
