@@ -192,7 +192,7 @@ def _sentence(action: Action) -> str:
         "move": f"{subject} is stopped on {source} and started on {target}",
         "restart": f"{subject} is restarted on {target}",
         "recover": f"{subject} has failed on {source} and is started again on {target}",
-        "reload": f"{subject} takes new settings on {target} without a restart",
+        "reload": f"{subject} is told its new settings on {target}; what runs goes on as it is",
         "promote": f"{subject} is promoted on {target}",
         "demote": f"{subject} is demoted on {source}",
         "fence": f"node {subject} is fenced",

@@ -29,7 +29,11 @@ NO_SPEC = kind(
 SPECS = (Path("cluster.toml"), Path("/etc/hacluster/cluster.toml"))
 
 SPEC = typer.Argument(
-    None, metavar="[SPEC]", help="the spec; else ./cluster.toml, else /etc/hacluster/cluster.toml", show_default=False
+    None,
+    metavar="[SPEC]",
+    help="the spec; else ./cluster.toml, else /etc/hacluster/cluster.toml",
+    show_default=False,
+    readable=False,
 )
 ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take a risk by its code, for instance HA333")
 

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def compile_spec(
-    path: Path = typer.Argument(..., metavar="SPEC", help="cluster.toml", show_default=False),
+    path: Path = typer.Argument(..., metavar="SPEC", help="cluster.toml", show_default=False, readable=False),
     output: Path = typer.Option(
         None, "--output", "-o", metavar="FILE", help="write it there instead of to standard output", show_default=False
     ),

@@ -25,7 +25,7 @@ DEMO_FAILED = kind(
 
 
 def demo(
-    spec: Path = typer.Argument(..., metavar="SPEC", help="the cluster to build", show_default=False),
+    spec: Path = typer.Argument(..., metavar="SPEC", help="the cluster to build", show_default=False, readable=False),
     name: str = typer.Option("lab", "--name", help="which lab"),
 ) -> None:
     """Bring the lab up, build the cluster of SPEC in it, move a VM live, and try to run it twice."""

@@ -16,7 +16,7 @@ from hacluster.spec import schema, starter
 NOT_WRITTEN = kind("HA180", "The starter file was not written", "hactl init never overwrites a file.")
 
 _FILE = typer.Argument(Path("cluster.toml"), metavar="[FILE]", help="where to write it")
-_SPEC = typer.Argument(..., metavar="SPEC", help="the cluster's file, cluster.toml", show_default=False)
+_SPEC = typer.Argument(..., metavar="SPEC", help="the cluster's file, cluster.toml", show_default=False, readable=False)
 _JSON = typer.Option(False, "--json", help="findings as JSON")
 _ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take this risk by name; may be repeated")
 

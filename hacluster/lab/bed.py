@@ -22,7 +22,7 @@ from lxml import etree
 
 from hacluster.lab import disks, fabric, host, node_files, power, roots, teardown
 from hacluster.lab.canary import Canary
-from hacluster.lab.layout import RUNS, Layout, bmcs, check
+from hacluster.lab.layout import RUNS, Layout, bmcs, check, check_name
 from hacluster.model import Cluster
 from hacluster.problems import Problem, Refused, kind
 
@@ -30,10 +30,13 @@ BUSY = kind("HA707", "Somebody else is working on this lab", "Two that build or 
 ALREADY = kind("HA708", "Another lab of this name is up", "A lab is built from one spec; it is not changed in place.")
 NO_LAB = kind("HA709", "There is no such lab", "The command needs a lab that is up.")
 NO_NODE = kind("HA710", "There is no such node", "The lab has the nodes of its spec.")
+NO_LINK = kind("HA717", "There is no such link", "A node has one Corosync link for each of its addresses, from 0.")
 NODE_OFF = kind("HA711", "The node is off", "Nothing runs in a node without power.")
 NOT_ONLINE = kind("HA712", "The cluster did not come up", "Every node must be online, with a DC, within the deadline.")
 LEFT_OVER = kind("HA713", "Something of the lab is left over", "A lab leaves nothing behind.")
-NO_DISK = kind("HA716", "There is no such disk", "A canary is read from the disk of a VM that the lab's spec has.")
+NO_DISK = kind(
+    "HA716", "There is no such disk", "The lab judges a counting guest by the disk of a VM that its spec has."
+)
 POWER_FAILED = kind("HA714", "A node could not be switched", "The kernel did not do it within its deadline.")
 
 ONLINE_WITHIN = 60.0
@@ -45,9 +48,13 @@ def _silent(line: str) -> None:
 
 
 class Bed:
-    """The lab called `name`. `cluster` is needed to bring it up; for everything else the name is enough."""
+    """The lab called `name`. `cluster` is needed to bring it up; for everything else the name is enough.
+
+    Raises Refused for a name that no lab can have.
+    """
 
     def __init__(self, name: str = "lab", cluster: Cluster | None = None) -> None:
+        check_name(name)
         self.name = name
         self.cluster = cluster
         self.run = RUNS / name
@@ -118,7 +125,11 @@ class Bed:
             except BlockingIOError:
                 os.close(lock)
                 raise Refused(
-                    BUSY(f"The lab {self.name} is being brought up or down right now.", where=self.name)
+                    BUSY(
+                        f"The lab {self.name} is being brought up or down right now.",
+                        where=self.name,
+                        remedy=f"wait, then: hactl lab status --name {self.name}",
+                    )
                 ) from None
             try:
                 yield
@@ -183,7 +194,7 @@ class Bed:
             NOT_ONLINE(
                 f"Not online after {ONLINE_WITHIN:.0f} s: {', '.join(sorted(wanted - online))}.",
                 where=layout.name,
-                remedy=f"hactl lab exec {sorted(wanted - online)[0]} -- journalctl -b",
+                remedy=f"hactl lab exec --name {self.name} {sorted(wanted - online)[0]} -- journalctl -b",
             )
         )
 
@@ -204,7 +215,7 @@ class Bed:
         """
         names = self.nodes() if self.is_up() else []
         if not names:
-            raise Refused(NO_LAB(f"There is no lab called {self.name}.", where=self.name, remedy="hactl lab up"))
+            raise Refused(self._none())
         for name in names:
             leader = self._supply(name).leader()
             # An overlay's upper layer may not be written to below a mounted overlay: go in through its root.
@@ -219,13 +230,20 @@ class Bed:
         """The counting disk of a VM, to be read from this machine. Raises Refused when there is none."""
         disks_by_vm = self.disks()
         if vm not in disks_by_vm:
-            raise Refused(NO_DISK(f"{vm} has no disk in the lab {self.name}.", where=vm, disks=", ".join(disks_by_vm)))
+            raise Refused(
+                NO_DISK(
+                    f"{vm} has no disk in the lab {self.name}.",
+                    where=vm,
+                    remedy=f"hactl lab check --name {self.name}",
+                    disks=", ".join(disks_by_vm),
+                )
+            )
         return Canary(disks_by_vm[vm])
 
     def disks(self) -> dict[str, Path]:
         """Where this machine finds the first disk of each VM: a loop device, or a file. Raises Refused (HA709)."""
         if not self.is_up():
-            raise Refused(NO_LAB(f"There is no lab called {self.name}.", where=self.name, remedy="hactl lab up"))
+            raise Refused(self._none())
         state = self._state()
         loops = {backing: device for device, backing in disks.loops(self.run)}
         found: dict[str, Path] = {}
@@ -240,12 +258,19 @@ class Bed:
 
     def _supply(self, node: str) -> power.Supply:
         if not self.is_up():
-            raise Refused(NO_LAB(f"There is no lab called {self.name}.", where=self.name, remedy="hactl lab up"))
+            raise Refused(self._none())
         try:
             return power.Supply(str(self.run), node)
         except KeyError:
             names = ", ".join(self.nodes())
-            raise Refused(NO_NODE(f"The lab {self.name} has no node {node}.", where=node, nodes=names)) from None
+            raise Refused(
+                NO_NODE(
+                    f"The lab {self.name} has no node {node}.",
+                    where=node,
+                    remedy=f"hactl lab status --name {self.name}",
+                    nodes=names,
+                )
+            ) from None
 
     def nodes(self) -> list[str]:
         """The lab's nodes, in the spec's order."""
@@ -268,6 +293,11 @@ class Bed:
             "/bin/sh", "-c", 'echo 0 >"$0" && exec "$@"', str(group / "cgroup.procs"),
             "nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "--wdns=/root", "--", *argv,
         ]  # fmt: skip
+
+    def _none(self) -> Problem:
+        return NO_LAB(
+            f"There is no lab called {self.name}.", where=self.name, remedy=f"hactl lab up --name {self.name}"
+        )
 
     def _off(self, node: str) -> Problem:
         return NODE_OFF(f"{node} is off.", where=node, remedy=f"hactl lab power on {node} --name {self.name}")
@@ -313,6 +343,16 @@ class Bed:
         supply = self._supply(node)
         if supply.leader() is None:
             raise Refused(self._off(node))
+        bridges = sorted(bridge for _, bridge, *_ in supply.ports if bridge.startswith("link"))
+        if link is not None and f"link{link}" not in bridges:
+            raise Refused(
+                NO_LINK(
+                    f"{node} has no link {link}.",
+                    where=node,
+                    remedy=f"hactl lab status --name {self.name}",
+                    links=", ".join(bridges),
+                )
+            )
         for port, bridge, *_ in supply.ports:
             if bridge == f"link{link}" or (link is None and bridge.startswith("link")):
                 state = "up" if up else "down"

@@ -56,10 +56,15 @@ def findings() -> list[Problem]:
     """Everything that keeps this machine from running a lab; empty when it can."""
     found = []
     if os.geteuid() != 0:
-        found.append(NOT_ROOT("Only root can bring up a lab.", remedy="sudo hactl lab up"))
+        found.append(NOT_ROOT("Only root can bring up a lab.", where="lab", remedy="sudo hactl lab up"))
     if (root := cgroup2()) is None or not (root / "cgroup.procs").exists():
         found.append(
-            NO_CGROUP("cgroup v2 is not mounted.", remedy="mount -t cgroup2 cgroup2 /sys/fs/cgroup", needed="5.14")
+            NO_CGROUP(
+                "cgroup v2 is not mounted.",
+                where="/sys/fs/cgroup",
+                remedy="mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+                needed="5.14",
+            )
         )
     path = ENVIRONMENT["PATH"]
     missing = sorted({package for command, package in COMMANDS.items() if shutil.which(command, path=path) is None})
@@ -67,6 +72,7 @@ def findings() -> list[Problem]:
         found.append(
             MISSING(
                 f"Not installed: {', '.join(missing)}.",
+                where="this machine",
                 remedy=f"apt-get install --no-install-recommends {' '.join(missing)}",
             )
         )

@@ -165,16 +165,25 @@ def bmcs(cluster: Cluster, password: str) -> list[Bmc]:
 
 def check(name: str, cluster: Cluster) -> None:
     """Raise Refused with everything about this cluster that a lab of namespaces cannot give it."""
-    problems = list(_findings(name, cluster))
+    check_name(name)
+    problems = list(_findings(cluster))
     if problems:
         raise Refused(problems)
 
 
-def _findings(name: str, cluster: Cluster) -> Iterator[Problem]:
+def check_name(name: str) -> None:
+    """Raise Refused for a name that no lab has: it becomes part of paths that are removed with all that is in them."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
-        yield BAD_NAME(
-            f"“{name}” cannot be a lab's name: lower-case letters, digits and dashes, at most 31.", where=name
+        raise Refused(
+            BAD_NAME(
+                f"“{name}” cannot be a lab's name: lower-case letters, digits and dashes, at most 31.",
+                where="--name",
+                remedy="hactl lab status --name lab",
+            )
         )
+
+
+def _findings(cluster: Cluster) -> Iterator[Problem]:
     if not cluster.nodes:
         yield NOT_FOR_THE_LAB("The cluster has no nodes.", where="nodes")
         return

@@ -24,7 +24,9 @@ def check(cluster: Table, nodes: dict[str, Table], found: Found) -> None:
     if not FEWEST <= len(nodes) <= MOST:
         found.append(
             kinds.NODE_COUNT(
-                f"the spec has {len(nodes)} nodes", where="nodes", remedy=f"describe {FEWEST} to {MOST} nodes"
+                f"the spec has {len(nodes) or 'no'} node{'s' if len(nodes) != 1 else ''}",
+                where="nodes",
+                remedy=f"describe {FEWEST} to {MOST} nodes",
             )
         )
     _twice(nodes, found)

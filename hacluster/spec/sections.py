@@ -102,6 +102,8 @@ class Section:
     rest: Type | None = None
     rest_doc: str = ""
     instead: Instead | None = None
+    mistaken: tuple[tuple[str, str], ...] = ()
+    """Keys that belong elsewhere, each with what to write instead."""
 
     def read(self, value: object, where: str, found: Found) -> Table | None:
         """Each known key with its value, its default, or None when it was given wrongly."""
@@ -117,9 +119,10 @@ class Section:
                 if each.default is REQUIRED:
                     found.append(
                         kinds.MISSING_KEY(
-                            f"the key {each.name} is missing: {each.doc}",
+                            f"the {'table' if isinstance(each.type, Section | Named) else 'key'} {each.name} is "
+                            f"missing: {each.doc}",
                             where=join(where, each.name),
-                            remedy=f"add {each.name} = … below {where or 'the top of the file'}",
+                            remedy=_addition(each, where),
                         )
                     )
         if self.instead is not None:
@@ -154,7 +157,7 @@ class Section:
                 kinds.UNKNOWN_KEY(
                     f"unknown key {join('', key)}" + (f"; did you mean {meant}?" if meant else ""),
                     where=join(where, key),
-                    remedy=f"rename it to {meant}" if meant else "remove it",
+                    remedy=dict(self.mistaken).get(key) or (f"rename it to {meant}" if meant else "remove it"),
                     known=", ".join(known),
                 )
             )
@@ -182,6 +185,16 @@ class Section:
             made["then"] = {"properties": dict.fromkeys(self.instead.excludes, False)}
             made["else"] = {"required": list(self.instead.needs)}
         return made
+
+
+def _addition(field: Field, where: str) -> str:
+    """What to write where a required key or table is missing."""
+    path = join(where, field.name)
+    if isinstance(field.type, Named):
+        return f"add a table for each {field.type.what}: [{path}.NAME]"
+    if isinstance(field.type, Section):
+        return f"add the table [{path}]"
+    return f"add {field.name} = … below {where or 'the top of the file'}"
 
 
 @dataclass(frozen=True, slots=True)

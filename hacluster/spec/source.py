@@ -6,6 +6,7 @@ there; here the second one is left out and reading goes on, so that all other fi
 
 from __future__ import annotations
 
+import codecs
 import re
 import stat
 import tomllib
@@ -29,7 +30,7 @@ _HEADER = re.compile(r"\s*\[\[?\s*[A-Za-z_]")
 
 def read(path: Path, found: Found, limit: int = LIMIT) -> bytes | None:
     """The file's bytes, or None after adding why not. Never reads a device or a pipe, which might not end."""
-    trouble = None
+    trouble, remedy = None, "give the spec's path; `hactl init cluster.toml` writes one to begin with"
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             trouble = "it is a directory" if path.is_dir() else "it is not a regular file"
@@ -39,13 +40,15 @@ def read(path: Path, found: Found, limit: int = LIMIT) -> bytes | None:
             if len(content) <= limit:
                 return content
             trouble = f"it is larger than {limit >> 20} MiB"
+    except PermissionError as error:
+        trouble, remedy = error.strerror, "read it as root (sudo), or give yourself the right to: chmod +r FILE"
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         trouble = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     found.append(
         kinds.UNREADABLE(
             f"cannot read the file: {trouble}",
             where=clipped(ascii(str(path))[1:-1]),
-            remedy="give the spec's path; `hactl init cluster.toml` writes one to begin with",
+            remedy=remedy,
         )
     )
     return None
@@ -54,14 +57,14 @@ def read(path: Path, found: Found, limit: int = LIMIT) -> bytes | None:
 def tables(content: bytes, found: Found) -> Table | None:
     """The file's tables, or None when no sense could be made of it. What was wrong is added to `found`."""
     try:
-        text = content.decode("utf-8")
+        text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found.append(
             kinds.NOT_UTF8(
-                f"the byte 0x{content[error.start]:02x} in line {line} is not UTF-8",
+                f"the byte 0x{error.object[error.start]:02x} is not UTF-8",
+                where=f"line {line}",
                 remedy="save the file as UTF-8",
-                line=line,
                 offset=error.start,
             )
         )
@@ -70,7 +73,11 @@ def tables(content: bytes, found: Found) -> Table | None:
         try:
             return tomllib.loads(text)
         except RecursionError:
-            found.append(kinds.SYNTAX("lists or tables are nested too deeply", remedy="a spec needs four levels"))
+            found.append(
+                kinds.SYNTAX(
+                    "lists or tables are nested too deeply", where="the file", remedy="a spec needs four levels"
+                )
+            )
             return None
         except ValueError as error:  # TOMLDecodeError, or an integer with more digits than Python converts
             shorter = _explain(error, text, found)
@@ -90,10 +97,9 @@ def _explain(error: ValueError, text: str, found: Found) -> str | None:
     if twice is None or line is None:
         if found:
             return None  # leaving the second one out has cut through something; its own Problem comes first
-        at = f"line {line}, column {column}: " if line else "at the end of the file: " if place else ""
+        at = f"line {line}, column {column}" if line else "the end of the file" if place else "the file"
         remedy = f"correct line {line}" if line else "correct the file"
-        facts = {"line": str(line), "column": str(column)} if line else {}
-        found.append(kinds.SYNTAX(f"{at}{clipped(reason)}", where="", remedy=remedy, **facts))
+        found.append(kinds.SYNTAX(clipped(reason), where=at, remedy=remedy))
         return None
     lines = text.split("\n")
     if twice[1] is not None:

@@ -66,7 +66,7 @@ NODE = Section(
         Field("ssh_host", HOST, "The name or address that hactl dials. Default: the first address."),
         Field(
             "fencing",
-            ListOf(OneOrMore(NAME, "a fence device's name"), 1, 9),
+            ListOf(OneOrMore(NAME, "a fence device's name"), 0, 9),
             "Fence devices by level; the next level is tried when one fails. An inner list is used together.",
             (),
         ),
@@ -128,7 +128,8 @@ NIC = Section(
         Field("network", NAME, "One of [networks].", REQUIRED),
         Field("mac", MAC, "The card's address; it has to stay the same at every start.", REQUIRED),
         Field("model", WORD, "The card the guest sees.", "virtio"),
-    )
+    ),
+    mistaken=(("bridge", 'name the network instead: network = "NAME", where [networks.NAME] has this bridge'),),
 )
 
 PLACEMENT = Section(

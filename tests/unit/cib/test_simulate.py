@@ -74,7 +74,7 @@ def one(action: str) -> Action:
             '<rsc_action action="reload" resource="web" node="n3"/>',
             Action("reload", "web", "n3", "n3"),
             "reload",
-            "web takes new settings on n3 without a restart",
+            "web is told its new settings on n3; what runs goes on as it is",
         ),
         (
             '<rsc_action action="start" resource="db" node="n1" blocked="true"/>',

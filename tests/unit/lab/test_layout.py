@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hacluster.lab.bed import Bed
 from hacluster.lab.layout import Layout, bmcs, check
 from hacluster.model import Block, Cluster, Directory, Disk, FenceDevice, Gfs2, Network, Node, Vm
 from hacluster.problems import Refused
@@ -70,7 +71,7 @@ def test_this_cluster_can_be_built() -> None:
 
 @pytest.mark.parametrize("name", ["", "Lab", "a/b", "..", "x" * 40])
 def test_a_name_that_cannot_be_found_again_is_refused(name: str) -> None:
-    assert refusals(name, CLUSTER) == [("HA701", name)]
+    assert refusals(name, CLUSTER) == [("HA701", "--name")]
 
 
 def test_everything_a_lab_cannot_build_is_said_at_once() -> None:
@@ -93,3 +94,10 @@ def test_everything_a_lab_cannot_build_is_said_at_once() -> None:
         ("HA702", "fence_devices.both"),
         ("HA702", "networks.lan.bridge"),
     ]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../etc", "a/b", "x y", "A", "a" * 32])
+def test_a_name_that_is_no_name_reaches_no_path(name: str) -> None:
+    with pytest.raises(Refused) as no:
+        Bed(name)
+    assert no.value.problems[0].code == "HA701"

@@ -130,6 +130,6 @@ def test_check_takes_a_risk_by_name(tmp_path: Path) -> None:
     third = re.compile(r"(?ms)^\[nodes\.n3\].*?(?=^\[)")
     path.write_text(third.sub("", SMALL).replace('"fence_virsh"', '"fence_virsh"\nplug = "x"\nip = "h"'))
     assert CliRunner().invoke(app(), ["check", str(path)]).exit_code == 1
-    assert CliRunner().invoke(app(), ["check", str(path), "--accept", "HA133"]).exit_code == 1
+    assert CliRunner().invoke(app(), ["check", str(path), "--accept", "HA133"]).exit_code == 2
     done = CliRunner().invoke(app(), ["check", str(path), "--accept", "ha124"])
     assert "HA140" not in done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from pathlib import Path
@@ -22,8 +23,29 @@ def code_of(text: bytes) -> list[str]:
 def test_a_syntax_error_has_its_line_and_column() -> None:
     problem = only('[cluster]\nname = "c"\n[nodes\n')
     assert problem.code == "HA103"
-    assert problem.facts == (("line", "3"), ("column", "7"))
-    assert "line 3, column 7" in problem.message
+    assert problem.where == "line 3, column 7"
+    assert problem.message == "Expected ']' at the end of a table declaration"
+    assert problem.facts == ()
+
+
+def test_an_editors_byte_order_mark_is_no_error() -> None:
+    assert code_of(codecs.BOM_UTF8 + (SMALL + VM).encode()) == []
+
+
+def test_a_card_on_a_bridge_is_told_of_networks() -> None:
+    found = parse(changed(('network = "lan"', 'bridge = "br1"')))[1]
+    assert [p.where for p in found] == ["vms.web.nics[0].network", "vms.web.nics[0].bridge"]
+    assert "[networks.NAME]" in found[1].remedy
+
+
+def test_a_node_with_an_empty_list_of_fence_devices_is_unfenced() -> None:
+    assert "HA141" in [p.code for p in parse(changed(('fencing = ["ipmi-kvm3", "sbd"]', "fencing = []")))[1]]
+
+
+def test_a_missing_table_is_not_called_a_key() -> None:
+    remedies = {p.where: p.remedy for p in spec.parse(b"", EXAMPLES)[1]}
+    assert remedies["cluster"] == "add the table [cluster]"
+    assert remedies["nodes"] in ("add a table for each node: [nodes.NAME]", "describe 2 to 32 nodes")
 
 
 @pytest.mark.parametrize(
