@@ -28,7 +28,7 @@ class Move:
 
     `outcome` is what became of the guest: moved live, restarted, stayed, or gone. `left` are the constraints about the
     guest that were not there before, `writes` how often the configuration was changed, `said` what the command printed
-    when the guest did not move live.
+    unless it moved the guest live and said so.
     """
 
     way: str
@@ -108,7 +108,7 @@ def measure(stage: Stage, rounds: int, tell: Callable[[str], None]) -> Moves:
     faulty = {}
     for way in ways:
         faulty[way] = with_network_down(stage, way, nodes[1])
-        tell(f"migration network down: {way}: exit {faulty[way].exit_code}, {faulty[way].outcome}{_why(faulty[way])}")
+        tell(f"migration network down: {way}: {faulty[way].outcome}{_why(faulty[way])}")
     return Moves(moves, faulty)
 
 
@@ -141,7 +141,9 @@ def once(stage: Stage, way: str, target: str, before: Callable[[], None] = lambd
         quiet.result.gap_ms,
         tuple(sorted(_constraints(after, name) - _constraints(cib, name))),
         int(after.get("epoch", "0")) - int(cib.get("epoch", "0")),
-        "" if outcome == "moved live" else " ".join((done.stderr or done.stdout).split())[-400:],
+        ""
+        if outcome == "moved live" and done.returncode == 0
+        else " ".join((done.stderr or done.stdout).split())[-400:],
     )
 
 
@@ -163,7 +165,7 @@ def _command(stage: Stage, way: str, target: str) -> list[str]:
 
 
 def _why(move: Move) -> str:
-    return f": {move.said}" if move.said else ""
+    return f", exit {move.exit_code}: {move.said}" if move.said else ""
 
 
 def _outcome(places: list[str], source: str, target: str, restarted: bool) -> str:

@@ -98,7 +98,7 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until Pacemaker has nothing left to do. Raises Failed."""
-        self.do(HOME, ["crm_resource", "--wait", "--timeout=120"], 150)
+        self.do(HOME, ["crm_resource", "--wait", "--timeout=600"], 630)
 
     def where(self, name: str) -> list[str]:
         """The nodes whose libvirt has a running copy of a guest."""
