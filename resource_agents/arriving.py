@@ -1,5 +1,8 @@
 """Agent migrate_from: the seat becomes the seal once the source's gate has gone, and only then the guest goes on.
 
+And only if the source handed it over. If it was fenced, or its guest had been let go on after a broken hand-over and
+ended later, the copy here is an old memory over a newer disk: it is destroyed, and the VM starts afresh.
+
 Idempotent: Pacemaker runs it again after a cleanup, on whatever is there. The guest is paused meanwhile, so the
 common path asks nobody: libvirt's status file and /proc say that the copy is here and complete.
 """
@@ -9,13 +12,14 @@ from __future__ import annotations
 import os
 import time
 
-from hacluster.guard import proof
+from hacluster.guard import proof, state
 from hacluster.guard.child import run
 from hacluster.guard.dlm import CR, EX, NL, PW, Busy, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import Failed
 from resource_agents.presence import ASK, LOCK, complaint, give_back, presence, virsh
+from resource_agents.sweep import URI, sweep_one
 from resource_agents.vm import LIBVIRT_RUN, look
 
 TYPE_CHECKING = False
@@ -26,6 +30,10 @@ WATCH = 0.02
 """Seconds between two looks at the time stamp of libvirt's status file."""
 SLICE = 5.0
 """Seconds one child polls for the seal before another takes over: no child outlives its use by more."""
+PATIENCE = 45.0
+"""Seconds of hearing that the source keeps its gate before a copy that waits here is given up: longer than migrate_to
+looks at both sides after the copy, and than two sweeps there. The guest is at the source, whose gate cannot close
+while we wait. Time in which nothing is heard does not count: the source may have let go already."""
 
 
 def migrate_from(vm: Vm, deadline: Deadline) -> int:
@@ -39,6 +47,8 @@ def migrate_from(vm: Vm, deadline: Deadline) -> int:
         sight = look(vm.name, vm.uuid)
     if not sight.complete:
         return _half(vm, deadline)
+    if not lock.recorded().handed and lock.recorded().nonce and sight.state != "running":
+        raise Failed(discard(vm.name, vm.uuid, vm.uri))
     if sight.state == "paused" and not sight.stay_paused:
         sight = _resume(vm, deadline)
     lock.settle()
@@ -69,6 +79,7 @@ def _without_seat(lock: RunLock, deadline: Deadline) -> int:
     mode = lock.adopt(deadline.left(LOCK))
     if mode == NL:
         lock.seal(deadline.left(LOCK))
+        lock.arrived_unproven()
         return EX
     return mode
 
@@ -91,8 +102,10 @@ def _half(vm: Vm, deadline: Deadline) -> int:
 def attend(vm_name: str, uuid: str) -> None:
     """Finish an arrival from the hook's background, without waiting for Pacemaker to ask: the guest is paused.
 
-    Ends by itself when the copy has gone, or the seat has. Whatever it leaves undone, migrate_from finds.
+    Ends by itself when the copy has gone, or the seat has. Whatever it leaves undone, migrate_from, a monitor or the
+    sweep finds; they all do the same, and the record under the seal says whether the copy may run.
     """
+    state.mark(uuid, ".attended", os.getpid())
     lock, changed = RunLock(uuid), 0
     while lock.recorded().mode == CR:
         time.sleep(WATCH)
@@ -108,27 +121,49 @@ def attend(vm_name: str, uuid: str) -> None:
         sight = look(vm_name, uuid)
         if not sight.complete:
             continue
-        if not sight.alive:
-            return
-        _finish(vm_name, uuid, lock, sight)
+        if sight.alive:
+            _finish(vm_name, uuid, lock)
         return
 
 
-def _finish(vm_name: str, uuid: str, lock: RunLock, sight: Sight) -> None:
-    """Seal as soon as the source has let go, then resume."""
+def _finish(vm_name: str, uuid: str, lock: RunLock) -> None:
+    """Seal as soon as the source has let go; then resume, or destroy what was not handed over."""
+    kept = 0.0
     while lock.recorded().mode == CR:
         try:
             lock.seal_seat(SLICE)
+        except Busy as problem:
+            codes.log(vm_name, f"has arrived and waits for its run-lock: {problem}")
+            kept += SLICE
+            if kept > PATIENCE and look(vm_name, uuid).state == "paused":
+                discard(vm_name, uuid)
+                return
         except DlmError as problem:
             codes.log(vm_name, f"has arrived and waits for its run-lock: {problem}")
-            if not look(vm_name, uuid).alive:
-                return
+            time.sleep(1.0)
+        if not look(vm_name, uuid).alive:
+            return
+    claim, sight = lock.recorded(), look(vm_name, uuid)
+    if claim.mode != EX or not claim.nonce or not sight.alive:
+        return
+    if not claim.handed and sight.state != "running":
+        discard(vm_name, uuid)
+        return
     if sight.state == "paused" and not sight.stay_paused:
         run(["virsh", "-q", "resume", uuid], ASK)
         sight = look(vm_name, uuid)
     if sight.stay_paused or sight.state == "running":
         lock.settle()
         codes.log(vm_name, f"has arrived, is sealed and {sight.state}")
+
+
+def discard(vm_name: str, uuid: str, uri: str = URI) -> str:
+    """Destroy a paused copy that must not run, and give its lock back; the sentence that says so."""
+    sentence = f"{vm_name} arrived on {state.node_name()}, but its source did not hand it over; its copy is destroyed"
+    codes.log(vm_name, sentence, warning=True)
+    run(["virsh", "-q", "-c", uri, "destroy", uuid], ASK)
+    sweep_one(uuid)
+    return sentence
 
 
 def _nothing_here(vm: Vm, deadline: Deadline) -> int:

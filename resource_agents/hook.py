@@ -78,9 +78,11 @@ def _same_move(name: str, seat: str, announced: str, arriving: str) -> None:
 
 
 def _nothing_present(name: str, uuid: str) -> None:
-    others = proof.scan().by_uuid.get(uuid)
-    if others:
-        pid = others[0].pid
+    seen, before = proof.scan(), proof.recorded(uuid)
+    pid = next((process.pid for process in seen.by_uuid.get(uuid, [])), 0)
+    if not pid and before is not None and (proof.alive(before) or before.pid in seen.nameless):
+        pid = before.pid  # it dies, and shows no uuid any more, but its last writes may still be under way
+    if pid:
         raise Vetoed(f"{name} may not start: a QEMU of it lives here already (pid {pid}); look at it with: ps -p {pid}")
 
 

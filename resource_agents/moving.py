@@ -16,7 +16,7 @@ from hacluster.guard.dlm import EX, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import ATTRIBUTE, ERR_CONFIGURED, Failed
-from resource_agents.presence import ASK, LOCK, complaint, virsh
+from resource_agents.presence import ASK, LOCK, complaint, go_on, virsh
 from resource_agents.vm import look
 
 TYPE_CHECKING = False
@@ -43,6 +43,17 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
     if not sight.alive:
         raise Failed(f"{vm.name} does not run on {vm.node} and cannot be moved from there")
     nonce = state.new_nonce()
+    marker = state.path(vm.uuid, ".moving")
+    state.mark(vm.uuid, ".moving", os.getpid())
+    try:
+        _open_gate(vm, lock, nonce)
+        result = _migrate(vm, deadline, nonce, sight)
+        return _conclude(vm, lock, result, deadline)
+    finally:
+        state.remove(marker)
+
+
+def _open_gate(vm: Vm, lock: RunLock, nonce: str) -> None:
     try:
         if lock.recorded().mode != EX:
             lock.reseal(LOCK)
@@ -50,8 +61,6 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
     except DlmError as problem:
         raise Failed(f"{vm.name} stays on {vm.node}: its gate cannot be opened to {vm.target}: {problem}") from problem
     codes.log(vm.name, f"gate open to {vm.target}, move {nonce}")
-    result = _migrate(vm, deadline, nonce, sight)
-    return _conclude(vm, lock, result, deadline)
 
 
 def _need_quorum(vm: Vm) -> None:
@@ -150,9 +159,17 @@ def _attend(vm: Vm, client: Command, sight: Sight, timeout: float) -> bool:
 
 
 def _close_behind(vm: Vm) -> None:
-    """The source's QEMU has ended while the gate was open: give the lock back, so that the target may seal."""
+    """The source's QEMU has ended while the gate was open: give the lock back, so that the target may seal.
+
+    libvirt's status file still shows the state that it ended in: paused, if its end was the last step of the move.
+    A guest that ran when it ended (it crashed, or libvirt had let it go on after a broken hand-over) has outrun the
+    copy, which then must not be let run: nothing is noted, and the release voids the seat.
+    """
+    lock = RunLock(vm.uuid)
+    if look(vm.name, vm.uuid).state == "paused":
+        lock.ended()
     try:
-        RunLock(vm.uuid).release(lambda: proof.presence(vm.uuid, None, ended=True), LOCK)
+        lock.release(lambda: proof.presence(vm.uuid, None, ended=True), LOCK)
     except DlmError as problem:
         codes.log(vm.name, f"its gate stays open for now: {problem}", warning=True)
 
@@ -197,8 +214,11 @@ def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
     said = complaint(result) if result.code != 0 else "virsh reported success"
     codes.log(vm.name, f"after the migration: {where} (here {found.evidence}; {vm.target}: {there}; {said})")
     if where in (ARRIVED, LOST):
+        if result.code == 0:
+            lock.ended()  # virsh's success comes after Confirm, which ends the source's QEMU without letting it run
         try:
-            lock.release(lambda: proof.presence(vm.uuid, active), LOCK)
+            # As long as the operation may last: while a third node awaits its fencing no lock operation is answered.
+            lock.release(lambda: proof.presence(vm.uuid, active), deadline.left())
         except DlmError as problem:
             raise Failed(f"{vm.name} is gone from {vm.node}, but its gate does not close: {problem}") from problem
     if where == ARRIVED:
@@ -208,11 +228,29 @@ def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
     if where == STAYED:
         return _stay(vm, lock, said, deadline)
     if where == BOTH:
+        if _recall(vm, deadline):
+            return _stay(vm, lock, said, deadline)
         raise Failed(
-            f"{vm.name} is on {vm.node} and a paused copy of it waits on {vm.target}: {said}; "
-            f"on {vm.target}: virsh destroy {vm.name}, then: hactl vm cleanup {vm.name}"
+            f"{vm.name} is on {vm.node} and a copy of it on {vm.target}: {said}; "
+            f"look at both (virsh domstate {vm.name}), and destroy the one that is paused"
         )
     raise Failed(f"where {vm.name} is after its move to {vm.target} is unclear: {found.evidence}; {said}")
+
+
+def _recall(vm: Vm, deadline: Deadline) -> bool:
+    """Destroy the copy that waits, paused, on the target; True when that is done.
+
+    Both sides are complete and our gate is open, so the copy there has not run: it runs only once our lock is gone.
+    The guest here may run, or have run, on: then the copy is an old memory, which nothing must ever resume. A copy
+    that is not paused (libvirt let it run under QEMU's own disk lock, or an operator did) is left to people.
+    """
+    uri, _ = destination(vm)
+    there = run(["virsh", "-q", "-c", uri, "domstate", vm.uuid], deadline.left(ASK, LOCK))
+    if there.code != 0 or there.out.strip() != "paused":
+        return False
+    gone = run(["virsh", "-q", "-c", uri, "destroy", vm.uuid], deadline.left(ASK, LOCK)).code == 0
+    codes.log(vm.name, f"the paused copy on {vm.target} is {'destroyed' if gone else 'not destroyed'}", warning=True)
+    return gone
 
 
 def _stay(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:
@@ -223,7 +261,5 @@ def _stay(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:
         raise Failed(
             f"{vm.name} stays on {vm.node} with its gate open ({problem}); the move failed: {said}"
         ) from problem
-    sight = look(vm.name, vm.uuid)
-    if sight.state == "paused" and sight.reason in ("migration", "post-migration", "migrated"):
-        virsh(vm, deadline.left(ASK), "resume", vm.uuid)
+    go_on(vm.uri, vm.uuid, look(vm.name, vm.uuid), deadline.left(ASK))
     raise Failed(f"{vm.name} stays on {vm.node}, sealed; its move to {vm.target} failed: {said}")

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hacluster.guard.child import Result
     from hacluster.guard.proof import Presence
-    from resource_agents.vm import Deadline, Vm
+    from resource_agents.vm import Deadline, Sight, Vm
 
 ASK = 8.0
 """Seconds libvirt gets for a plain question. It answers in 15 ms, but hooks of a starting domain delay it."""
@@ -34,6 +34,17 @@ def complaint(result: Result) -> str:
         return "libvirt did not answer in time"
     lines = [line.removeprefix("error: ").strip() for line in result.err.splitlines() if line.strip()]
     return " ".join(lines) or f"virsh ended with {result.code}"
+
+
+def go_on(uri: str, uuid: str, sight: Sight, timeout: float) -> None:
+    """Resume a guest that a broken move left paused on its source. Only after a reseal: no copy waits elsewhere then.
+
+    A guest that an operator paused has another reason in libvirt's status and stays as it is.
+    """
+    from hacluster.guard.child import run
+
+    if sight.alive and (sight.state, sight.reason) == ("paused", "migration") and not sight.job:
+        run(["virsh", "-q", "-c", uri, "resume", uuid], timeout)
 
 
 def presence(vm: Vm, timeout: float, ended: bool = False) -> Presence:

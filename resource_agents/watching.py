@@ -15,7 +15,7 @@ from hacluster.guard.dlm import CR, EX, NL, PW, Busy, DlmError, Unknown
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import Failed
-from resource_agents.presence import ASK, LOCK, give_back, presence, virsh
+from resource_agents.presence import ASK, LOCK, give_back, go_on, presence, virsh
 from resource_agents.vm import look
 
 TYPE_CHECKING = False
@@ -60,18 +60,19 @@ def present(vm: Vm, sight: Sight, process: proof.Process, deadline: Deadline) ->
         except DlmError as problem:
             raise Failed(f"{vm.name} runs on {vm.node} without its run-lock: {problem}") from problem
     if mode == PW and "migration out" not in sight.job:
-        _close_gate(vm, lock)
+        _close_gate(vm, lock, sight)
     if mode == CR:
         claim_seat(vm, lock, sight, LOCK)
     finish_handover(vm, lock, sight, deadline)
     return judge(vm, look(vm.name, vm.uuid))
 
 
-def _close_gate(vm: Vm, lock: RunLock) -> None:
+def _close_gate(vm: Vm, lock: RunLock, sight: Sight) -> None:
     """A gate that a broken move left open. A seat may still stand against it: the guest runs here all the same."""
     try:
         lock.reseal(0.5)
         codes.log(vm.name, "a gate left open by an unfinished move is sealed again")
+        go_on(vm.uri, vm.uuid, sight, ASK)
     except DlmError as problem:
         codes.log(vm.name, f"runs here with its gate open: {problem}", warning=True)
 
@@ -89,10 +90,18 @@ def claim_seat(vm: Vm, lock: RunLock, sight: Sight, timeout: float) -> None:
 
 
 def finish_handover(vm: Vm, lock: RunLock, sight: Sight, deadline: Deadline) -> None:
-    """Let a sealed arrival run. The nonce in the state file says that this is still to be done."""
+    """Let a sealed arrival run. The nonce in the state file says that this is still to be done.
+
+    One that its source did not hand over is destroyed: it is started afresh. One that runs already does so under
+    QEMU's own disk lock.
+    """
     claim = lock.recorded()
     if claim.mode != EX or not claim.nonce:
         return
+    if not claim.handed and sight.state != "running":
+        from resource_agents.arriving import discard
+
+        raise Failed(discard(vm.name, vm.uuid, vm.uri))
     if not sight.complete:
         raise Failed(f"{vm.name} is sealed on {vm.node}, but its memory never arrived completely; stop it")
     if sight.state == "paused" and not sight.stay_paused:
@@ -113,6 +122,6 @@ def judge(vm: Vm, sight: Sight) -> int:
         raise Failed(f"{vm.name} has crashed ({sight.state}/{sight.reason})")
     if sight.state == "paused" and sight.reason == "ioerror":
         codes.log(vm.name, "is paused by an I/O error; when the storage is well again: virsh resume", warning=True)
-    if sight.state == "paused" and sight.reason == "postcopy-failed":
+    if sight.state == "paused" and sight.reason == "post-copy failed":
         raise Failed(f"{vm.name} lost its memory in a failed post-copy move")
     return codes.SUCCESS

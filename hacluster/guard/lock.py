@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 KEPT = PERSISTENT | VALBLK
 POLL = 0.02
 """Seconds between two tries of a seat's conversion: the guest is paused meanwhile."""
+_LOST = "unknown"
+"""Stands for the nonce of an arrival whose record was lost: that it is still to be let run must not get lost too."""
 
 
 class RunLock:
@@ -91,6 +93,7 @@ class RunLock:
             before = self.recorded()
             if mode == PW and (before.target, before.nonce) != (target, nonce):
                 raise NotAllowed(f"its gate is open to {before.target or 'another node'}; it is resealed first")
+            state.remove(state.path(self.uuid, ".ended", self.directory))
             state.write(self.uuid, State(PW, nonce, target), self.directory)
             port.convert(grant, PW, NOQUEUE | KEPT, state.encode(target, nonce, source_boot))
             return ""
@@ -102,7 +105,11 @@ class RunLock:
         self._raise(table.RESEAL, timeout)
 
     def seal_seat(self, timeout: float) -> None:
-        """CR→EX, tried every 20 ms until `timeout`: granted once the source's gate has gone, by proof or fencing."""
+        """CR→EX, tried every 20 ms until `timeout`: granted once the source's gate has gone, by proof or fencing.
+
+        Whether the copy may then run is in the record: `handed`. A child that dies between lock and record leaves
+        no: the value block could be read again, but nobody could tell any more that it is the one of this grant.
+        """
         self._raise(table.SEAL_SEAT, timeout)
 
     def take_seat(self, node: str, nonce: str, timeout: float) -> None:
@@ -127,6 +134,12 @@ class RunLock:
 
         self._operate(work, timeout)
 
+    def arrived_unproven(self) -> None:
+        """Record of a sealed copy that arrived without a seat that nobody can say whether it may run."""
+        with self._flock(time.monotonic() + 1.0):
+            if self.recorded().mode == EX:
+                state.write(self.uuid, State(EX, _LOST), self.directory)
+
     def settle(self) -> None:
         """The arrival that was sealed runs: forget the move's nonce, which said that its resume was still to come."""
         with self._flock(time.monotonic() + 1.0):
@@ -137,16 +150,28 @@ class RunLock:
         """CR→NL with proof of absence."""
         self._give_back(table.DROP_SEAT, prove, timeout)
 
+    def ended(self) -> None:
+        """Note that this node's QEMU ended as the last step of the move that its gate is open for: after the copy was
+        taken it never ran again. Only who saw the whole move may say so."""
+        claim = self.recorded()
+        if claim.mode == PW and claim.nonce:
+            note = {"nonce": claim.nonce, "target": claim.target}
+            state.write_pairs(state.path(self.uuid, ".ended", self.directory), note)
+
     def release(self, prove: Callable[[], Presence], timeout: float) -> None:
         """Whatever is held → NL, in this order: adopt, prove, unlock. `prove` may not call libvirt: its answer was
-        fetched before, and whatever starts after that answer leaves a marker that the proof sees."""
+        fetched before, and whatever starts after that answer leaves a marker that the proof sees.
+
+        A gate is handed over if `ended` was noted for its move, whoever releases it; else the seat behind it is void.
+        """
         self._give_back(table.RELEASE, prove, timeout)
 
     # ---- what happens in the child
 
     def _operate(self, body: Callable[[Port, float], str], timeout: float) -> str:
         def work() -> str:
-            deadline = time.monotonic() + timeout
+            # A little earlier than the parent's, so that it hears who stands against it rather than nothing.
+            deadline = time.monotonic() + timeout - min(0.5, timeout / 4)
             with self._flock(deadline), self._connect(timeout) as port:
                 return body(port, deadline)
 
@@ -213,9 +238,10 @@ class RunLock:
         def work(port: Port, deadline: float) -> str:
             mode, lkid = self._adopt(port)
             self._allowed(mode, event)
+            value = None
             while mode != EX:
                 try:
-                    port.convert(lkid, EX, NOQUEUE | KEPT)
+                    value = port.convert(lkid, EX, NOQUEUE | KEPT).value
                     break
                 except Busy:
                     if time.monotonic() + 2 * POLL > deadline:
@@ -223,8 +249,11 @@ class RunLock:
                     time.sleep(POLL)
             claim = self.recorded()
             if claim.mode != EX:
-                nonce = claim.nonce if event == table.SEAL_SEAT else ""
-                state.write(self.uuid, State(EX, nonce), self.directory)
+                if event == table.SEAL_SEAT:
+                    arrival = State(EX, claim.nonce or _LOST, handed=state.handed_over(value, claim.nonce))
+                    state.write(self.uuid, arrival, self.directory)
+                else:
+                    state.write(self.uuid, State(EX), self.directory)
             return ""
 
         self._operate(work, timeout)
@@ -242,6 +271,10 @@ class RunLock:
             if found.verdict != ABSENT:
                 state.write(self.uuid, State(mode, claim.nonce, claim.target), self.directory)
                 raise NotAllowed(f"its absence is not proved: {found.evidence}")
+            note = state.read_pairs(state.path(self.uuid, ".ended", self.directory)) or {}
+            if mode == PW and note.get("nonce") and claim.nonce in ("", note["nonce"]):
+                handed = state.encode_handed_over(note.get("target", ""), note["nonce"], state.boot_id())
+                port.convert(lkid, PW, NOQUEUE | KEPT, handed)
             port.unlock(lkid)
             state.forget(self.uuid, self.directory)
             return ""

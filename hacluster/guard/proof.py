@@ -135,8 +135,24 @@ def _populated(uuid: str, directory: str) -> bool:
     return any(b"populated 1" in _read(f"{root}{path}/cgroup.events") for root in roots)
 
 
+def starting(uuid: str, directory: str = "") -> str:
+    """The evidence for a start under way; empty when there is none."""
+    if state.in_flight(uuid, ".starting", directory):
+        return "libvirt is just starting it"
+    agent = state.read_pairs(state.path(uuid, ".agent", directory))
+    if agent is not None and agent.get("pid") != str(os.getpid()) and agent.get("pid") != str(os.getppid()):
+        return "an agent is just starting it" if state.in_flight(uuid, ".agent", directory) else ""
+    return ""
+
+
 def here(uuid: str, seen: Scan, directory: str = "") -> str:
-    """The evidence for a QEMU or a start of it on this node, libvirt not asked; empty when there is none."""
+    """The evidence for a QEMU or a start of it on this node, libvirt not asked; empty when there is none.
+
+    The markers are read first: a start removes its own only once its QEMU is there and recorded, so that whoever finds
+    no marker and then no record knows that there was no start. The other way round a start that ended between the two
+    looks, with a walk of /proc from before its QEMU, would not be seen at all.
+    """
+    begun = starting(uuid, directory)
     running = seen.by_uuid.get(uuid)
     if running:
         return "a QEMU of it lives (pid " + ", ".join(str(process.pid) for process in running) + ")"
@@ -145,12 +161,7 @@ def here(uuid: str, seen: Scan, directory: str = "") -> str:
         return f"its recorded QEMU lives (pid {process.pid})"
     if _populated(uuid, directory):
         return "its cgroup still has processes"
-    if state.in_flight(uuid, ".starting", directory):
-        return "libvirt is just starting it"
-    agent = state.read_pairs(state.path(uuid, ".agent", directory))
-    if agent is not None and agent.get("pid") != str(os.getpid()) and agent.get("pid") != str(os.getppid()):
-        return "an agent is just starting it" if state.in_flight(uuid, ".agent", directory) else ""
-    return ""
+    return begun
 
 
 def presence(

@@ -4,6 +4,9 @@
 /run/hacluster/vm/UUID.qemu       pid and start time of its QEMU, recorded when libvirt reported it started
 /run/hacluster/vm/UUID.starting   libvirt is between deciding to create a QEMU and its being there to be seen
 /run/hacluster/vm/UUID.agent      an agent is about to start it
+/run/hacluster/vm/UUID.moving     an agent is about to send it to another node
+/run/hacluster/vm/UUID.attended   a process waits for an arrived copy's lock, to let it run
+/run/hacluster/vm/UUID.ended      the nonce of the move whose last step was the end of this node's QEMU
 /run/hacluster/vm/UUID.incoming   libvirt announced an incoming move that has not been prepared yet (used once)
 /run/hacluster/vm/UUID.failed     why the last operation of the agent failed, for people
 /run/hacluster/vm/UUID.lock       the flock around lock operations
@@ -25,7 +28,8 @@ GRACE = 5.0
 """Seconds after its libvirtd's death for which a start still counts as in flight: a forked child may not have
 noticed yet that the daemon is gone."""
 
-_FORMAT = 1
+_GATE, _HANDED_OVER = 1, 2
+"""Formats of a value block: a gate that is open; the same once its node has handed the VM over."""
 
 
 def boot_id() -> str:
@@ -35,9 +39,9 @@ def boot_id() -> str:
 
 
 def read_pairs(path: str) -> dict[str, str] | None:
-    """The KEY=VALUE lines of a file, None when there is none."""
+    """The KEY=VALUE lines of a file, None when there is none; of a damaged one what can be read."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return dict(line.split("=", 1) for line in file.read().splitlines() if "=" in line)
     except FileNotFoundError:
         return None
@@ -61,15 +65,19 @@ def remove(path: str) -> None:
 
 
 class State:
-    """This node's claim on a VM: mode, the move it belongs to, and since when (seconds since the epoch)."""
+    """This node's claim on a VM: mode, the move it belongs to, and since when (seconds since the epoch).
 
-    __slots__ = ("mode", "nonce", "since", "target")
+    `handed` says of an arrival that its source handed it over, so that it may run.
+    """
 
-    def __init__(self, mode: int, nonce: str = "", target: str = "", since: int = 0) -> None:
+    __slots__ = ("handed", "mode", "nonce", "since", "target")
+
+    def __init__(self, mode: int, nonce: str = "", target: str = "", since: int = 0, handed: bool = False) -> None:
         self.mode = mode
         self.nonce = nonce
         self.target = target
         self.since = since
+        self.handed = handed
 
 
 def path(uuid: str, suffix: str = "", directory: str = "") -> str:
@@ -88,6 +96,7 @@ def read(uuid: str, directory: str = "") -> State:
         pairs.get("nonce", ""),
         pairs.get("target", ""),
         int(since) if since.isdigit() else 0,
+        pairs.get("handed") == "yes",
     )
 
 
@@ -101,13 +110,14 @@ def write(uuid: str, state: State, directory: str = "") -> None:
             "target": state.target,
             "boot": boot_id(),
             "since": str(int(time.time())),
+            "handed": "yes" if state.handed else "no",
         },
     )
 
 
 def forget(uuid: str, directory: str = "") -> None:
     """The lock has gone back with proof of absence: what was recorded of its QEMU goes too."""
-    for suffix in ("", ".qemu", ".incoming"):
+    for suffix in ("", ".qemu", ".incoming", ".ended"):
         remove(path(uuid, suffix, directory))
 
 
@@ -162,17 +172,32 @@ def mark(uuid: str, suffix: str, pid: int, directory: str = "", lifetime: float 
 
 
 def in_flight(uuid: str, suffix: str, directory: str = "") -> bool:
-    """Whether such a marker stands and its process lives (or has died only just now)."""
+    """Whether such a marker stands and its process lives (or has died only just now).
+
+    A damaged marker counts as one that was written when its file was, by a process that nobody knows.
+    """
     pairs = read_pairs(path(uuid, suffix, directory))
     if pairs is None:
         return False
     now = time.monotonic()
-    if pairs.get("until") and now > float(pairs["until"]):
+    try:
+        pid, at, until = int(pairs["pid"]), float(pairs["at"]), float(pairs["until"] or "inf")
+    except (KeyError, ValueError):
+        return _age(path(uuid, suffix, directory)) < GRACE
+    if now > until:
         return False
-    found = process_start(int(pairs.get("pid", "0")))
+    found = process_start(pid)
     if found is not None and str(found[1]) == pairs.get("start"):
         return True
-    return suffix == ".starting" and now - float(pairs.get("at", "0")) < GRACE
+    return suffix == ".starting" and now - at < GRACE
+
+
+def _age(file: str) -> float:
+    """Seconds since a file was written; without end when it has gone."""
+    try:
+        return time.time() - os.stat(file).st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def node_name(config: str = "/etc/hacluster/guard.conf") -> str:
@@ -189,7 +214,18 @@ def encode(target: str, nonce: str, source_boot: str) -> bytes:
 
     One byte format, 7 bytes of the target name's sha256, 8 bytes nonce (16 hex digits), 16 bytes boot id.
     """
-    packed = bytes([_FORMAT]) + _short(target) + bytes.fromhex(nonce) + bytes.fromhex(source_boot.replace("-", ""))
+    return _pack(_GATE, target, nonce, source_boot)
+
+
+def encode_handed_over(target: str, nonce: str, source_boot: str) -> bytes:
+    """The value block of a gate whose node has handed the VM over; see `encode`."""
+    return _pack(_HANDED_OVER, target, nonce, source_boot)
+
+
+def _pack(format_number: int, target: str, nonce: str, source_boot: str) -> bytes:
+    packed = (
+        bytes([format_number]) + _short(target) + bytes.fromhex(nonce) + bytes.fromhex(source_boot.replace("-", ""))
+    )
     if len(packed) != VALUE_SIZE:
         raise ValueError(f"nonce {nonce!r} or boot id {source_boot!r} has the wrong length")
     return packed
@@ -197,9 +233,19 @@ def encode(target: str, nonce: str, source_boot: str) -> bytes:
 
 def admits(value: bytes | None, node: str, nonce: str) -> bool:
     """Whether a value block admits this node for this move. None, empty or of another format admits nobody."""
-    if value is None or len(value) != VALUE_SIZE or value[0] != _FORMAT or len(nonce) != 16:
+    if value is None or len(value) != VALUE_SIZE or value[0] != _GATE or len(nonce) != 16:
         return False
     return value[1:8] == _short(node) and value[8:16].hex() == nonce
+
+
+def handed_over(value: bytes | None, nonce: str) -> bool:
+    """Whether a value block says that the source handed over the move `nonce`. None or another format says no.
+
+    `nonce` is empty when this node's record of its seat was lost: while a seat is held the gate is no other move's.
+    """
+    if value is None or len(value) != VALUE_SIZE or value[0] != _HANDED_OVER:
+        return False
+    return nonce in ("", value[8:16].hex())
 
 
 def _short(name: str) -> bytes:

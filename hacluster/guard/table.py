@@ -14,6 +14,9 @@ The laws, which the exhaustive test checks by walking every state that the table
 3. A seat never admits a fresh start, and never lets vCPUs run before it has become EX, unless QEMU's own disk lock
    or a lease makes the switch-over atomic (handover=running).
 4. A release is: adopt the lock, then prove absence, then unlock, in one process and never in another order.
+5. An arrived copy runs only if its source handed it over: a release that writes into the value block that the source's
+   QEMU ended as the last step of this very move. A source that was released otherwise, or fenced, may have run on
+   after the copy was taken; what then waits here is an old memory over a newer disk, and it is destroyed.
 
 And over all of them: unknown refuses. All other guard code asks `step`; it decides nothing beside it.
 """
@@ -30,6 +33,7 @@ GATE_NAMES_US = "the value block names this node and this nonce"
 SAME_MOVE = "target and nonce are those of the gate or seat that is already there"
 NONCE_IS_SEATS = "the XML's nonce is the seat's, and libvirt has just announced an incoming move"
 ABSENT = "proof of absence, made after the adoption"
+HANDED_OVER = "an arrived copy: the value block says that its source handed it over"
 
 
 class Step:
@@ -91,7 +95,7 @@ TABLE: dict[tuple[int, str], Step | Refusal] = {
     (NL, RESUME): Refusal(_NO_LOCK),
     (CR, RESUME): Refusal("holds only a seat: the other side may still run it"),
     (PW, RESUME): Refusal("has its gate open: the other side may run it already"),
-    (EX, RESUME): Step(EX),
+    (EX, RESUME): Step(EX, HANDED_OVER),
     (NL, SEAL): Step(EX),
     (CR, SEAL): Refusal("holds a seat, which is sealed or dropped first"),
     (PW, SEAL): Refusal("has its gate open, which is resealed first"),

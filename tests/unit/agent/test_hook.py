@@ -183,3 +183,10 @@ def test_reconnect_always_passes(front: Front) -> None:
     (front.root / "cib.xml").write_text(UUID)
     front.python(1)
     assert front.call("reconnect").returncode == 0
+
+
+def test_no_start_beside_a_dying_qemu_that_shows_no_uuid_any_more(seen: Scan) -> None:
+    state.write(UUID, State(EX))
+    state.write_pairs(state.path(UUID, ".qemu"), {"pid": "7", "start": "1007"})
+    seen.nameless.append(7)
+    assert "a QEMU of it lives here already (pid 7)" in ask("prepare")

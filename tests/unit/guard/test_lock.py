@@ -74,12 +74,62 @@ def test_a_move_hands_the_seal_over(cluster: Cluster) -> None:
     assert (cluster.mode("n1"), cluster.mode("n2")) == (PW, CR)
     with pytest.raises(Busy):
         target.seal_seat(0.05)
+    source.ended()
     source.release(says(ABSENT), 1)
     target.seal_seat(1)
     assert (cluster.mode("n1"), cluster.mode("n2")) == (NL, EX)
     assert cluster.recorded("n2").nonce == NONCE, "the resume is still to come"
+    assert cluster.recorded("n2").handed, "and it may come"
     target.settle()
     assert cluster.recorded("n2").nonce == ""
+
+
+@pytest.mark.parametrize("how", ["released without a word", "fenced", "word of an earlier move"])
+def test_a_seat_that_was_not_handed_over_is_sealed_but_its_copy_may_not_run(cluster: Cluster, how: str) -> None:
+    """The source may have run on after the copy was taken: it is an old memory over a newer disk."""
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    if how == "word of an earlier move":
+        source.open_gate("n2", OTHER, BOOT, 1)
+        source.ended()
+        source.reseal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    target.take_seat("n2", NONCE, 1)
+    if how == "fenced":
+        cluster.fabric.die("n1")
+        cluster.fabric.fence("n1")
+    else:
+        source.release(says(ABSENT), 1)
+    target.seal_seat(1)
+    assert cluster.mode("n2") == EX
+    assert not cluster.recorded("n2").handed
+
+
+def test_whoever_releases_in_the_agents_place_hands_over_what_the_agent_noted(cluster: Cluster) -> None:
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    target.take_seat("n2", NONCE, 1)
+    source.ended()
+    with pytest.raises(NotAllowed):
+        source.release(says(UNKNOWN), 1)
+    state.write(UUID, State(NL), f"{cluster.root}/n1")  # killed after it lowered its record
+    cluster.lock("n1").release(says(ABSENT), 1)
+    target.seal_seat(1)
+    assert cluster.recorded("n2").handed
+
+
+def test_a_seat_whose_record_was_lost_still_hears_its_sources_word(cluster: Cluster) -> None:
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    target.take_seat("n2", NONCE, 1)
+    state.forget(UUID, f"{cluster.root}/n2")
+    source.ended()
+    source.release(says(ABSENT), 1)
+    target.seal_seat(1)
+    assert cluster.recorded("n2").handed
+    assert cluster.recorded("n2").nonce, "that it is still to be let run is not lost"
 
 
 @pytest.mark.parametrize(

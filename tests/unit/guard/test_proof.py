@@ -146,3 +146,25 @@ def test_a_real_process_is_seen_in_the_real_proc(sleeper: subprocess.Popen[bytes
     while UUID not in (seen := proof.scan().by_uuid) and time.monotonic() < until:
         time.sleep(0.02)
     assert [p.pid for p in seen[UUID]] == [sleeper.pid]
+
+
+def test_a_start_that_ends_while_it_is_looked_for_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its marker goes when its QEMU is there and recorded: whoever asks in between sees one or the other."""
+    run = str(tmp_path)
+    state.mark(UUID, ".starting", os.getpid(), run)
+    real = state.read_pairs
+    ended: list[str] = []
+
+    def read_pairs(path: str) -> dict[str, str] | None:
+        if path.endswith((".qemu", ".starting")) and not ended:
+            found = real(path)
+            ended.append(path)
+            start = state.process_start(os.getpid())
+            assert start is not None
+            state.write_pairs(state.path(UUID, ".qemu", run), {"pid": str(os.getpid()), "start": str(start[1])})
+            state.remove(state.path(UUID, ".starting", run))
+            return found
+        return real(path)
+
+    monkeypatch.setattr(state, "read_pairs", read_pairs)
+    assert proof.presence(UUID, frozenset(), Scan(), run).verdict == PRESENT

@@ -15,23 +15,30 @@ from hacluster.guard import table
 from hacluster.guard.dlm import CR, EX, NL, PW, compatible
 
 NONE, HALF, PAUSED, RUNNING = "no QEMU", "incoming", "arrived, paused", "running"
+STALE = "arrived, paused, but its source has run on"
+BACK_IN_TIME = "an old memory runs over a newer disk"
 Move = tuple[int, int]  # target node, number of the move
 
 
 class Node(NamedTuple):
-    """One node: its mode, the move its seat or gate belongs to, its QEMU, and whether the hook admitted a start."""
+    """One node: its mode, the move its seat or gate belongs to, its QEMU, whether that ended as the last step of a move
+    (at its source), and whether the seal of an arrival came with its source's word (at its target)."""
 
     mode: int = NL
     move: Move | None = None
     qemu: str = NONE
     alive: bool = True
+    ended: bool = False
+    handed: bool = False
 
 
 class World(NamedTuple):
-    """All nodes and the resource's value block; `moves` counts nonces, so that the walk ends."""
+    """All nodes and the resource's value block; `handed` is what it says once the source has let go; `moves` counts
+    nonces, so that the walk ends."""
 
     nodes: tuple[Node, ...]
     block: Move | None = None
+    handed: bool = False
     moves: int = 0
 
 
@@ -42,6 +49,14 @@ def put(world: World, index: int, **changes: object) -> World:
     nodes = list(world.nodes)
     nodes[index] = nodes[index]._replace(**changes)  # type: ignore[arg-type]  # a test's shorthand for any field
     return world._replace(nodes=tuple(nodes))
+
+
+def runs(world: World, index: int) -> World:
+    """The VM runs on a node: whatever copy of it waits elsewhere is behind from now on."""
+    for i, node in enumerate(world.nodes):
+        if i != index and node.qemu == PAUSED:
+            world = put(world, i, qemu=STALE)
+    return put(world, index, qemu=RUNNING)
 
 
 def grantable(world: World, index: int, mode: int) -> bool:
@@ -58,15 +73,21 @@ def steps(world: World, step: Callable[[int, str], object] = table.step, proved:
     for i, node in enumerate(world.nodes):
         if not node.alive:
             if any(other.alive for other in world.nodes):
-                yield put(world, i, mode=NL, move=None, alive=True)  # fenced, and back
+                lost = node.mode in (PW, EX)  # the kernel marks the value block of a dead writer as not valid
+                back = put(world, i, mode=NL, move=None, alive=True, ended=False, handed=False)
+                yield back._replace(handed=world.handed and not lost)  # fenced, and back
             continue
         yield put(world, i, alive=False, qemu=NONE)  # power cut; its locks stay until it is fenced
         if node.qemu != NONE:
             yield put(world, i, qemu=NONE)  # killed, or shut down
         if node.qemu == NONE and asks(step, world, i, table.FRESH_START):
-            yield put(world, i, qemu=RUNNING)
-        if node.qemu == PAUSED and asks(step, world, i, table.RESUME):
-            yield put(world, i, qemu=RUNNING)
+            yield runs(world, i)
+        if (
+            node.qemu in (PAUSED, STALE)
+            and (found := asks(step, world, i, table.RESUME))
+            and (node.handed or table.HANDED_OVER not in found.needs)
+        ):
+            yield put(world, i, qemu=BACK_IN_TIME) if node.qemu == STALE else runs(world, i)
         if node.qemu == NONE and node.move and asks(step, world, i, table.INCOMING):
             yield put(world, i, qemu=HALF)
         yield from libvirt(world, i)
@@ -81,8 +102,8 @@ def libvirt(world: World, i: int) -> Iterator[World]:
     for s, source in enumerate(world.nodes):
         if s != i and source.qemu == RUNNING:
             done = put(world, i, qemu=PAUSED)
-            yield done  # the reply to Finish is lost: the source goes on
-            yield put(done, s, qemu=NONE)
+            yield runs(done, s)  # the reply to Finish is lost: the source goes on
+            yield put(done, s, qemu=NONE, ended=source.mode == PW)
 
 
 def locks(world: World, i: int, step: Callable[[int, str], object], proved: bool) -> Iterator[World]:
@@ -93,7 +114,8 @@ def locks(world: World, i: int, step: Callable[[int, str], object], proved: bool
         for target in range(len(world.nodes)):
             if target != i:
                 move = (target, world.moves)
-                yield put(world._replace(block=move, moves=world.moves + 1), i, mode=found.mode, move=move)
+                opened = world._replace(block=move, handed=False, moves=world.moves + 1)
+                yield put(opened, i, mode=found.mode, move=move, ended=False)
     if (found := asks(step, world, i, table.RESEAL)) and grantable(world, i, EX):
         yield put(world, i, mode=found.mode, move=None)
     if (found := asks(step, world, i, table.TAKE_SEAT)) and node.mode == NL and grantable(world, i, CR):
@@ -101,11 +123,12 @@ def locks(world: World, i: int, step: Callable[[int, str], object], proved: bool
         if named or table.GATE_NAMES_US not in found.needs:
             yield put(world, i, mode=found.mode, move=world.block)
     if (found := asks(step, world, i, table.SEAL_SEAT)) and grantable(world, i, EX):
-        yield put(world, i, mode=found.mode, move=None)
+        yield put(world, i, mode=found.mode, move=None, handed=world.handed and node.mode == CR)
     for event in (table.RELEASE, table.DROP_SEAT):
         free = node.qemu == NONE or not proved
         if (found := asks(step, world, i, event)) and (free or table.ABSENT not in found.needs):
-            yield put(world, i, mode=found.mode, move=None)
+            gone = put(world, i, mode=found.mode, move=None, ended=False, handed=False)
+            yield gone._replace(handed=node.ended) if node.mode == PW else gone
 
 
 def walk(size: int, **knobs: object) -> Iterator[World]:
@@ -122,7 +145,11 @@ def walk(size: int, **knobs: object) -> Iterator[World]:
 
 
 def copies(world: World) -> int:
-    return sum(node.qemu == RUNNING for node in world.nodes)
+    return sum(node.qemu in (RUNNING, BACK_IN_TIME) for node in world.nodes)
+
+
+def behind(world: World) -> bool:
+    return any(node.qemu == BACK_IN_TIME for node in world.nodes)
 
 
 @pytest.mark.parametrize(("size", "at_least"), [(2, 200), (3, 1000)])
@@ -131,6 +158,7 @@ def test_no_reachable_world_runs_two_copies(size: int, at_least: int) -> None:
     for world in walk(size):
         count += 1
         assert copies(world) <= 1, world
+        assert not behind(world), world
     assert count > at_least, "the walk has become too small to say anything"
 
 
@@ -167,6 +195,10 @@ def changed(**cells: table.Step) -> Callable[[int, str], object]:
 )
 def test_the_walk_finds_two_copies_when_a_law_is_taken_away(wrong: Callable[[int, str], object]) -> None:
     assert any(copies(world) > 1 for world in walk(2, step=wrong))
+
+
+def test_the_walk_finds_an_old_memory_over_a_newer_disk_when_an_arrival_runs_without_its_sources_word() -> None:
+    assert any(behind(world) for world in walk(2, step=changed(EX_resume=table.Step(EX))))
 
 
 def test_the_walk_finds_two_copies_when_a_release_needs_no_proof() -> None:
