@@ -56,6 +56,9 @@ HANDOVER_FAILED = kind(
 )
 
 
+WAITING = "waiting for Pacemaker"
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """One move. `before` is the VM's recorded operations at the moment the claim was made."""
@@ -120,7 +123,7 @@ def decide(intent: Intent, view: View) -> Step:
         return Wait(f"{intent.source} is gone; Pacemaker fences it and recovers the VM")
     if _ran(new, intent.source, "migrate_to"):
         return Wait("handing over")
-    return Wait("migrating" if _moving(view, intent) else "waiting for Pacemaker")
+    return Wait("migrating" if _moving(view, intent) else WAITING)
 
 
 def whereabouts(
@@ -230,7 +233,7 @@ def _unproven(intent: Intent, copies: tuple[str, ...], unknown: tuple[str, ...],
     return UNPROVEN(
         f"the move of {intent.vm} failed and it is not proven that only {intent.source} runs it",
         where=f"vm {intent.vm}",
-        remedy="docs/runbooks/a-move-hangs.md",
+        remedy=f"hactl vm show {intent.vm}; see docs/runbooks/a-move-hangs.md",
         copies=", ".join(copies) or "none seen",
         no_answer=", ".join(unknown) or "none",
         reason=reason or "none given",

@@ -21,7 +21,7 @@ from hacluster import history, observe, preflight
 from hacluster.cib import managed, simulate
 from hacluster.claim import Claim
 from hacluster.forget import forget
-from hacluster.move import Arrived, Failed, Intent, View, Wait, decide
+from hacluster.move import WAITING, Arrived, Failed, Intent, View, Wait, decide
 from hacluster.observe import Observation
 from hacluster.ports import HostFacts, Unknown, Unreachable, World
 from hacluster.problems import Problem, Refused, kind
@@ -114,7 +114,8 @@ def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) 
     seen = looked.seen
     view = seen.vm(vm.name)
     assert view is not None  # both are read from the same CIB
-    source = next((node for node in view.copies if node != target), view.node)
+    source = view.claim.source if view.claim and view.claim.source in view.copies else None
+    source = source or next((node for node in view.copies if node != target), view.node)
     domain = _domain(world, vm, source)
     job = world.hosts.job(source, vm.name) if view.claim and source else None
     return preflight.Question(
@@ -174,13 +175,24 @@ def _prepare(world: World, name: str, target: str | None) -> tuple[managed.Manag
     return vm, claim, history.operations(looked.cib, name)
 
 
-def resume(world: World, name: str, *, tell: Tell, timeout: float | None = None) -> Moved:
-    """Go on with a move whose hactl is gone, from what the cluster itself says. Raises as `move` does."""
+def resume(world: World, name: str, target: str | None, *, tell: Tell, timeout: float | None = None) -> Moved:
+    """Go on with a move whose hactl is gone, from what the cluster itself says. Raises as `move` does.
+
+    A move to another node than `target` is not resumed: its end would not be what was asked for.
+    """
     looked = look(world)
     vm = find(looked, name)
     claim = claims.find(looked.cib, name)
     if claim is None:
         raise Refused(NO_CLAIM(f"nothing moves {name}", where=f"vm {name}", remedy=f"hactl vm move {name} NODE"))
+    if target not in (None, claim.target):
+        raise Refused(
+            preflight.MOVE_UNDER_WAY(
+                f"{name} is being moved to {claim.target}, not to {target}",
+                where=f"vm {name}",
+                remedy=f"hactl vm move {name} {claim.target} --resume",
+            )
+        )
     before = _before(looked.cib, name, claim)
     intent = Intent(name, vm.uuid, claim.source, claim.target, before)
     began = world.clock.now() - max(0.0, world.clock.wall() - claim.since)
@@ -294,6 +306,7 @@ def _watch(
     """Ask again and again until the move is over; free what is proven safe to free."""
     patience = timeout if timeout is not None else float(vm.parameters.get("migration_timeout", 600)) + _GRACE
     limit = max(began + patience, world.clock.now() + grace)
+    tell = _narrated(tell)
     while True:
         step = _step(world, intent, tell)
         if isinstance(step, Arrived):
@@ -338,7 +351,8 @@ def _step(world: World, intent: Intent, tell: Tell) -> Arrived | Failed | Wait:
     if quiet and intent.source in online:
         job = world.hosts.job(intent.source, intent.vm, deadline=2.0)
         moving = isinstance(job, Mapping)
-        step = Wait("migrating" if moving else "waiting for Pacemaker")
+        silent = f"waiting for {intent.source}'s libvirt to answer"
+        step = Wait("migrating" if moving else silent if isinstance(job, Unknown) else WAITING)
         tell(Progress(step.phase, job if isinstance(job, Mapping) else None))
         return step
     nodes = [node.get("uname", "") for node in cib.iterfind("./configuration/nodes/node")]
@@ -346,6 +360,18 @@ def _step(world: World, intent: Intent, tell: Tell) -> Arrived | Failed | Wait:
     if isinstance(decided, Wait):
         tell(Progress(decided.phase))
     return decided
+
+
+def _narrated(tell: Tell) -> Tell:
+    """`tell` for one move from its beginning: waiting after the migration is another thing than before it."""
+    migrated = False
+
+    def told(progress: Progress) -> None:
+        nonlocal migrated
+        migrated |= progress.phase == "migrating"
+        tell(Progress("migrated; Pacemaker takes note") if migrated and progress.phase == WAITING else progress)
+
+    return told
 
 
 def _clear(world: World, intent: Intent, failed: Failed) -> None:
@@ -367,11 +393,14 @@ def _before(cib: etree._Element, vm: str, claim: Claim) -> history.History:
 
 
 def _domain(world: World, vm: managed.ManagedVm, node: str | None) -> etree._Element | None:
-    """The domain XML that a node keeps for the VM; None when it cannot be read."""
-    if node is None or not vm.config:
+    """The VM as it runs on a node; None when that cannot be read.
+
+    The file that the CIB names may be newer than the running guest: a changed memory counts from the next start on.
+    """
+    if node is None:
         return None
     with suppress(Unreachable, Refused, etree.XMLSyntaxError):
-        done = world.runner.run(node, ["cat", vm.config], deadline=5.0)
+        done = world.runner.run(node, ["virsh", "--connect", "qemu:///system", "dumpxml", vm.name], deadline=5.0)
         if done.ok:
             parser = etree.XMLParser(resolve_entities=False, no_network=True)
             domain: etree._Element = etree.fromstring(done.out, parser)

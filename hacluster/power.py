@@ -6,12 +6,12 @@ copy any more, or says what it still sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hacluster import history, observe, preflight
 from hacluster.forget import forget
 from hacluster.move import SEALED
-from hacluster.moving import find, look
+from hacluster.moving import Looked, find, look
 from hacluster.observe import VmView
 from hacluster.ports import HeldLock, World
 from hacluster.problems import Refused, kind
@@ -45,6 +45,7 @@ def stop(world: World, name: str, *, tell: Tell, timeout: float | None = None) -
     """
     looked = look(world)
     vm = find(looked, name)
+    _listening(looked, name, vm.meta)
     world.pacemaker.set_target_role(name, "Stopped")
     limit = world.clock.now() + (timeout or float(vm.parameters.get("stop_budget", 120)) + 60.0)
     while True:
@@ -71,7 +72,7 @@ def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) 
     `timeout` is seconds; two minutes by default.
     """
     looked = look(world)
-    find(looked, name)
+    _listening(looked, name, find(looked, name).meta)
     before = history.operations(looked.cib, name)
     world.pacemaker.set_target_role(name, None)
     limit = world.clock.now() + (timeout or 120.0)
@@ -116,6 +117,23 @@ def clean_up(world: World, name: str) -> str | None:
         )
     forget(world, name, tuple(node.name for node in looked.seen.nodes if node.online), view.node)
     return view.node
+
+
+def _listening(looked: Looked, name: str, meta: Mapping[str, str]) -> None:
+    """Raise Refused when Pacemaker would not act on a wish, or would lose it: nothing is written then."""
+    found = []
+    cluster, where = looked.seen.cluster, f"vm {name}"
+    if not cluster.quorum:
+        message = "this partition has no quorum: what is written here is lost when it meets the majority"
+        found.append(preflight.NO_QUORUM(message, where="cluster", remedy="hactl status"))
+    if cluster.maintenance:
+        remedy = "pcs property set maintenance-mode=false"
+        found.append(preflight.NOT_MANAGED("the cluster is in maintenance mode", where="cluster", remedy=remedy))
+    if meta.get("is-managed") == "false":
+        remedy = f"pcs resource manage {name}"
+        found.append(preflight.NOT_MANAGED(f"{name} is unmanaged", where=where, remedy=remedy))
+    if found:
+        raise Refused(found)
 
 
 def _view(world: World, name: str) -> VmView:

@@ -83,7 +83,9 @@ NOT_MANAGED = kind(
     "Pacemaker does not act on the VM",
     "It is unmanaged, in maintenance, or blocked after a failed operation. Pacemaker would ignore the move.",
 )
-NO_TARGET = kind("HA422", "No node can take the VM", "Every other node has findings; the facts name one of each.")
+NO_TARGET = kind(
+    "HA422", "No node can take the VM", "The cluster has no other node than the ones where the VM already has a copy."
+)
 
 # Left free on the target, so that the host itself goes on breathing; bytes.
 HOST_RESERVE = 64 << 20
@@ -124,8 +126,9 @@ def check(asked: Question) -> tuple[Problem, ...]:
 
 def nearest(name: str, known: list[str], otherwise: str) -> str:
     """A remedy that names the nearest known name, or says how to list them."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else otherwise
+    folded = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name.casefold(), folded, 1)
+    return f"did you mean {folded[near[0]]}? {otherwise} shows all" if near else otherwise
 
 
 def _claim(q: Question) -> Iterator[Problem]:
@@ -137,7 +140,7 @@ def _claim(q: Question) -> Iterator[Problem]:
             remedy=f"wait, or if its owner is gone take it over: hactl vm move {q.vm.name} {q.claim.target} --resume",
             by=q.claim.owner or "unknown",
             pid=q.claim.pid or "unknown",
-            since="unknown" if since is None else f"{since} s ago",
+            began="unknown" if since is None else f"{since} s ago",
             progress=q.progress or "not known",
         )
 
@@ -150,9 +153,11 @@ def _where(q: Question) -> Iterator[Problem]:
         yield NODE_SILENT(
             f"{node} does not say whether it runs {q.vm.name}",
             where=f"node {node}",
-            remedy="docs/runbooks/a-node-is-dead.md",
+            remedy=f"ssh root@{node} true; hactl status; see docs/runbooks/a-node-is-dead.md",
             reason=why,
         )
+    if q.claim is not None and set(copies) == {q.claim.source, q.claim.target}:
+        return  # the two ends of the move that has been reported
     if len(copies) > 1:
         yield TWO_COPIES(
             f"{q.vm.name} has a copy on {' and '.join(copies)}",
@@ -192,7 +197,9 @@ def _cluster(q: Question) -> Iterator[Problem]:
         word = q.nodes.get(node, "unknown")
         # A source in standby or maintenance may well be emptied; a target must be wide awake.
         if word != "online" and (node == q.target or word not in ("standby",)):
-            yield NODE_NOT_READY(f"{node} is {word}", where=f"node {node}", remedy=f"pcs node unstandby {node}")
+            yield NODE_NOT_READY(
+                f"{node} is {word}", where=f"node {node}", remedy=_WAKE.get(word, "hactl status").format(node)
+            )
         if node not in q.fenceable:
             yield NO_FENCING(
                 f"no working fence device can fence {node}",
@@ -225,7 +232,7 @@ def _target(q: Question) -> Iterator[Problem]:
             yield STORAGE_DOWN(
                 f"{need} is not active on {q.target}",
                 where=f"node {q.target}",
-                remedy=f"pcs resource debug-start {need}",
+                remedy=f"hactl status, which says why; when that is mended: pcs resource cleanup {need}",
             )
     told = q.facts.get(q.target)
     if not isinstance(told, HostFacts):
@@ -288,7 +295,7 @@ def _domain(q: Question, domain: etree._Element, told: HostFacts) -> Iterator[Pr
         yield HOST_DEVICE(
             f"{q.vm.name} has a host device passed through",
             where=f"vm {q.vm.name}",
-            remedy="detach it first (virsh detach-device), or move the VM cold",
+            remedy=f"take the device out of the VM, or move it stopped: hactl vm stop {q.vm.name}",
         )
 
 
@@ -301,6 +308,12 @@ def memory_of(domain: etree._Element) -> int:
     return int(memory.text or 0) * unit
 
 
+_WAKE = {
+    "standby": "pcs node unstandby {}",
+    "maintenance": "pcs node unmaintenance {}",
+    "OFFLINE": "pcs cluster start {}",
+    "pending": "wait until it has joined: hactl status",
+}
 _UNITS = {
     "b": 1, "bytes": 1, "KB": 10**3, "k": 1 << 10, "KiB": 1 << 10, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20,
     "GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40,

@@ -150,7 +150,7 @@ def move(
 
         try:
             if resume:
-                moved = moving.resume(world, vm, tell=tell, timeout=wait)
+                moved = moving.resume(world, vm, target, tell=tell, timeout=wait)
             else:
                 moved = moving.move(world, vm, target, tell=tell, timeout=wait)
         except KeyboardInterrupt:

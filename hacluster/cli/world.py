@@ -52,7 +52,7 @@ def connect(node: str | None = None, ssh_hosts: Mapping[str, str] | None = None)
             runner.run(through, ["true"], deadline=8.0)
         except Unreachable as error:
             raise Refused(
-                NODE_UNREACHABLE(str(error), where=through, remedy="name a node that is up with --node NODE")
+                NODE_UNREACHABLE(str(error), where=f"node {through}", remedy="name a node that is up with --node NODE")
             ) from error
     return World(runner, PacemakerTools(runner, through), SystemClock())
 

@@ -179,7 +179,7 @@ class PacemakerTools:
             raise Refused(
                 NO_CLUSTER(
                     f"Pacemaker does not run on {self._node}, or does not answer there",
-                    where=self._node,
+                    where=f"node {self._node}",
                     remedy="name a node of the cluster with --node NODE, or: pcs cluster start --all",
                     answer=_said(error.done) or f"exit code {error.done.code}",
                 )

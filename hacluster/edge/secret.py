@@ -52,7 +52,8 @@ def _file(path: Path, where: str) -> str:
                 )
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused(_missing(where, str(error))) from error
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise Refused(_missing(where, reason or str(error))) from error
 
 
 def _command(line: str, where: str, deadline: float) -> str:
@@ -68,5 +69,7 @@ def _command(line: str, where: str, deadline: float) -> str:
 
 def _missing(where: str, reason: str) -> Problem:
     return NO_SECRET(
-        f"the secret {where} cannot be read", where=where, remedy="put it there, or change the spec", reason=reason
+        f"the secret cannot be read: {reason}",
+        where=where,
+        remedy="put it there, on the machine where hactl runs, or change the spec",
     )

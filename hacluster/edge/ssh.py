@@ -282,4 +282,6 @@ def _since(begun: float) -> float:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # without the number before it
     return str(error) or type(error).__name__

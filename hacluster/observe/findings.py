@@ -238,7 +238,7 @@ def _vm(vm: VmView, now: float | None) -> Iterator[Problem]:
         yield UNKNOWN_STATE(
             f"it is not known whether {vm.name} runs",
             where=where,
-            remedy="docs/runbooks/a-node-is-dead.md",
+            remedy=f"hactl vm show {vm.name}; see docs/runbooks/a-node-is-dead.md",
             silent=", ".join(vm.unknown) or "libvirt",
             pacemaker=f"{vm.role} {', '.join(vm.nodes)}".strip(),
         )

@@ -10,7 +10,7 @@ from lxml import etree
 from hacluster.cib.managed import ManagedVm
 from hacluster.claim import Claim
 from hacluster.ports import Unknown
-from hacluster.preflight import Question, check, memory_of
+from hacluster.preflight import Question, check, memory_of, nearest
 from tests.unit.move.worlds import CONFIG, UUID, Facts, at_source, at_target, host
 
 DOMAIN = etree.fromstring(
@@ -95,7 +95,39 @@ def test_a_second_operator_is_told_who_since_when_and_how_far() -> None:
     claim = Claim("web", "n1", "n3", "alice@n1", 4711, 1_790_000_000)
     (refusal,) = check(replace(GOOD, claim=claim, progress="42 %"))
     assert refusal.code == "HA411"
-    assert dict(refusal.facts) == {"by": "alice@n1", "pid": "4711", "since": "100 s ago", "progress": "42 %"}
+    assert dict(refusal.facts) == {"by": "alice@n1", "pid": "4711", "began": "100 s ago", "progress": "42 %"}
+
+
+def test_the_two_ends_of_a_move_are_not_reported_as_two_copies() -> None:
+    claim = Claim("web", "n1", "n2", "alice@n1", 4711, 1_790_000_000)
+    under_way = {**at_source("PW"), "n2": host("n2", "PRESENT", "CR", "paused")}
+    assert codes(replace(GOOD, claim=claim, facts=under_way)) == ["HA411"]
+    third = {**under_way, "n3": host("n3", "PRESENT")}
+    assert codes(replace(GOOD, claim=claim, facts=third)) == ["HA411", "HA404"]
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("standby", "pcs node unstandby n2"),
+        ("maintenance", "pcs node unmaintenance n2"),
+        ("OFFLINE", "pcs cluster start n2"),
+        ("UNCLEAN", "hactl status"),
+    ],
+)
+def test_a_node_that_is_not_ready_is_woken_as_its_state_needs(word: str, remedy: str) -> None:
+    (problem,) = check(replace(GOOD, nodes={"n1": "online", "n2": word}))
+    assert problem.remedy == remedy
+
+
+def test_the_nearest_name_is_found_whatever_its_case() -> None:
+    assert nearest("N1", ["n1", "n2"], "hactl status") == "did you mean n1? hactl status shows all"
+    assert nearest("zebra", ["n1", "n2"], "hactl status") == "hactl status"
+
+
+def test_no_remedy_starts_a_resource_behind_pacemakers_back() -> None:
+    (problem,) = check(replace(GOOD, up_on_target=frozenset()))
+    assert "debug" not in problem.remedy
 
 
 def test_all_findings_come_at_once_and_each_has_a_next_command() -> None:

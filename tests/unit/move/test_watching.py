@@ -1,0 +1,73 @@
+"""Around the decisions of a move: what is asked, whom it is asked of, and what the watcher is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from lxml import etree
+
+from hacluster import claim as claims
+from hacluster import moving, power
+from hacluster.cib.managed import ManagedVm
+from hacluster.claim import Claim
+from hacluster.move import WAITING
+from hacluster.moving import Looked, Progress
+from hacluster.ports import Completed, World
+from hacluster.problems import Refused
+from tests.unit.move.worlds import CONFIG, UUID
+
+WEB = ManagedVm("web", "vm-on-luns", {"uuid": UUID, "config": CONFIG}, {"allow-migrate": "true"})
+
+
+def test_waiting_before_and_after_the_migration_are_told_apart() -> None:
+    heard: list[str] = []
+    tell = moving._narrated(lambda progress: heard.append(progress.phase))
+    for phase in (WAITING, "migrating", WAITING, "handing over"):
+        tell(Progress(phase))
+    assert heard == [WAITING, "migrating", "migrated; Pacemaker takes note", "handing over"]
+
+
+def test_preflight_judges_the_guest_as_it_runs_and_not_as_the_spec_will_have_it() -> None:
+    asked: list[Sequence[str]] = []
+
+    def run(node: str, argv: Sequence[str], **_: float) -> Completed:
+        asked.append([node, *argv])
+        return Completed(0, b"<domain><memory>4096</memory></domain>", b"")
+
+    world = cast(World, SimpleNamespace(runner=SimpleNamespace(run=run)))
+    domain = moving._domain(world, WEB, "n1")
+    assert domain is not None
+    assert domain.findtext("memory") == "4096"
+    assert asked == [["n1", "virsh", "--connect", "qemu:///system", "dumpxml", "web"]]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "meta", "code"),
+    [
+        ({"quorum": False, "maintenance": False}, {}, "HA409"),
+        ({"quorum": None, "maintenance": False}, {}, "HA409"),
+        ({"quorum": True, "maintenance": True}, {}, "HA421"),
+        ({"quorum": True, "maintenance": False}, {"is-managed": "false"}, "HA421"),
+    ],
+)
+def test_a_wish_that_nobody_would_hear_is_not_written(
+    cluster: Mapping[str, Any], meta: Mapping[str, str], code: str
+) -> None:
+    looked = SimpleNamespace(seen=SimpleNamespace(cluster=SimpleNamespace(**cluster)))
+    with pytest.raises(Refused) as no:
+        power._listening(cast(Looked, looked), "web", meta)
+    assert [problem.code for problem in no.value.problems] == [code]
+    assert no.value.problems[0].remedy
+
+
+def test_a_move_to_another_node_is_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = claims.to_xml(Claim("web", "n1", "n2", "root@n1", 1, 2))
+    cib = etree.fromstring(b"<cib><configuration><constraints>" + mine + b"</constraints></configuration></cib>")
+    monkeypatch.setattr(moving, "look", lambda _: SimpleNamespace(cib=cib))
+    monkeypatch.setattr(moving, "find", lambda *_: WEB)
+    with pytest.raises(Refused) as no:
+        moving.resume(cast(World, None), "web", "n3", tell=lambda _: None)
+    assert [(p.code, p.remedy) for p in no.value.problems] == [("HA411", "hactl vm move web n2 --resume")]
