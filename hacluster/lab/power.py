@@ -25,6 +25,9 @@ ENVIRONMENT = {
 }
 DIES_WITHIN = 20.0
 BOOTS_WITHIN = 30.0
+SELF_TEST = 10
+"""Seconds from a BMC's power-on to the start of systemd. Firmware takes minutes; a node that is back within a second
+of its own fencing would be given its VMs again before the others have begun to start them."""
 
 
 class PowerError(Exception):
@@ -170,8 +173,11 @@ def off(supply: Supply) -> None:
         os.unlink(supply.directory + "/pid")
 
 
-def on(supply: Supply, *, wait: bool = True) -> None:
-    """Switch a node on and return when its systemd answers; one that is on stays on. The caller holds the lock."""
+def on(supply: Supply, *, wait: bool = True, self_test: int = 0) -> None:
+    """Switch a node on and return when its systemd answers; one that is on stays on. The caller holds the lock.
+
+    `self_test` is how many seconds it has power before it boots.
+    """
     import subprocess
 
     if supply.leader() is not None:
@@ -181,7 +187,7 @@ def on(supply: Supply, *, wait: bool = True) -> None:
     os.makedirs(supply.cgroup)
     with open(supply.directory + "/console.log", "ab") as log:
         subprocess.run(
-            [PYTHON, "-IS", __file__, "supervise", supply.run, supply.node],
+            [PYTHON, "-IS", __file__, "supervise", supply.run, supply.node, str(self_test)],
             env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=True,
             timeout=10,
         )  # fmt: skip
@@ -225,7 +231,7 @@ def _plug(supply: Supply) -> None:
     _in_netns(supply.netns, inside)
 
 
-def supervise(supply: Supply) -> None:
+def supervise(supply: Supply, self_test: str = "0") -> None:
     """Boot the node's systemd in namespaces of its own and wait; when it ends by itself, that is a power-off.
 
     Runs as a process of the lab's fabric, outside the node, so that it outlives the node.
@@ -242,7 +248,8 @@ def supervise(supply: Supply) -> None:
     node = subprocess.Popen(
         ["nsenter", f"--net={supply.netns}",
          "unshare", "--mount", "--uts", "--ipc", "--cgroup", "--pid", "--fork", "--propagation", "private",
-         "/bin/sh", os.path.dirname(__file__) + "/assets/init.sh", supply.node, supply.directory],
+         "/bin/sh", os.path.dirname(__file__) + "/assets/init.sh", supply.node, supply.directory,
+         self_test],
         env=ENVIRONMENT, stdin=subprocess.DEVNULL, preexec_fn=enter_cgroup,  # noqa: PLW1509 - one thread, one write
     )  # fmt: skip
     leader = ""
@@ -308,16 +315,16 @@ def bmc(supply: Supply, words: list[str]) -> None:
             if supply.status() == "off":
                 tell_lock_server(supply.run, op="fenced", node=supply.node)
             if deed != "off":
-                on(supply, wait=False)
+                on(supply, wait=False, self_test=SELF_TEST)
             os.close(held)
 
 
 def main(argv: list[str]) -> int:
-    """`supervise RUN NODE`, or `bmc RUN NODE get|set|check …` for ipmi_sim."""
+    """`supervise RUN NODE SECONDS`, or `bmc RUN NODE get|set|check …` for ipmi_sim."""
     role, run, node, *words = argv
     supply = Supply(run, node)
     if role == "supervise":
-        supervise(supply)
+        supervise(supply, *words)
     else:
         bmc(supply, words)
     return 0

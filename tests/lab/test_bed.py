@@ -204,6 +204,8 @@ def test_one_link_can_be_pulled(bed: Bed) -> None:
 def test_stonith_admin_reboots_a_node_and_it_returns(fenced_bed: Bed) -> None:
     before = boot_of(fenced_bed, "n2")
     run(fenced_bed, "n1", "stonith_admin --reboot n2 --timeout 30")
+    time.sleep(3)  # a node of the lab boots in one second: it has to leave the others time to recover its VMs
+    assert fenced_bed.exec("n2", ["test", "-S", "/run/dbus/system_bus_socket"]).returncode == 1
     wait(lambda: fenced_bed.online("n1") == {"n1", "n2", "n3"})
     assert boot_of(fenced_bed, "n2") != before
 

@@ -1,5 +1,5 @@
 # Runs as process 1 of a lab node's new namespaces: puts the node's root together, then becomes systemd.
-# Arguments: the node's name and its directory. Reads `binds` (source, target, ro|rw) and `devices`
+# Arguments: the node's name, its directory, and how many seconds its self-test takes. Reads `binds` (source, target, ro|rw) and `devices`
 # (path, type, major, minor) there. It may touch nothing outside that directory.
 set -e
 name=$1
@@ -52,6 +52,8 @@ mkdir -p .host
 pivot_root . .host
 umount -l /.host
 rmdir /.host
+# Only here, where this machine's own root is out of sight: somebody may enter the node meanwhile.
+sleep "${3:-0}"
 export container=hacluster-lab
 exec </dev/null
 exec /lib/systemd/systemd --system --show-status=0 --log-target=journal
