@@ -14,6 +14,7 @@ import typer
 from hacluster.cli import render
 from hacluster.cli.lab import app as lab
 from hacluster.lab.bed import Bed
+from hacluster.lab.canary import PERIOD_MS
 from hacluster.problems import Refused, kind
 from hacluster.spec import load
 
@@ -46,7 +47,7 @@ def demo(
     seen = watcher.result
     render.out.print(
         f"{vm}'s counter went from {seen.before} to {seen.after}; its longest gap was {seen.gap_ms:.0f} ms "
-        f"(it counts every 55 ms)"
+        f"(it counts every {PERIOD_MS} ms)"
     )
 
     render.out.rule(f"{vm} runs on {target}; somebody types virsh on {source}")

@@ -25,6 +25,8 @@ PROGRAM = b"HACOUNT1"
 RECORD = struct.Struct("<8sQQQQI")
 VIOLATION = struct.Struct("<8sQQIIQI")
 KINDS = {1: "its last record had been overwritten", 2: "its next place had been written already"}
+PERIOD_MS = 110
+"""From one record of a running guest to the next: two ticks of the BIOS's clock, which are 54.9 ms each."""
 SAMPLE = 0.015
 """Seconds between two looks of a watch."""
 
@@ -106,7 +108,7 @@ class Report:
 class Watch:
     """What was seen during a watch: newest counter before and after, and the longest time without a new record.
 
-    `gap_ms` also counts the time from the last record to the end of the watch. A running guest writes every 55 ms.
+    `gap_ms` also counts the time from the last record to the end of the watch. A running guest writes every PERIOD_MS.
     """
 
     before: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from hacluster.lab.canary import PERIOD_MS
 from tests.bench import moves as moving
 from tests.bench.figures import ratio, told
 from tests.bench.monitor import OURS, Monitor
@@ -39,7 +40,8 @@ def moves(console: Console, found: Moves) -> None:
         )
     console.print(table)
     console.print(
-        "The pause is the longest time without a record on the guest's disk (it writes every 55 ms); unmoved is the\n"
+        "The pause is the longest time without a record on the guest's disk, which gets one every "
+        f"{PERIOD_MS} ms; unmoved is the\n"
         f"same over {moving.QUIET:.0f} s before. virsh moves a guest that no cluster knows: the floor. "
         "pcs's has autoset_utilization_* off.\n"
     )

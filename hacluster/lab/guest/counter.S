@@ -1,10 +1,16 @@
 # The counting guest. Real mode, BIOS services, 4 MiB of memory; the first sector loads the others.
 #
-# At every BIOS tick (18.2 a second) it appends a record to a ring on its own disk. Before that it reads its last
+# At every second BIOS tick (every 110 ms) it appends a record to a ring on its own disk. Before that it reads its last
 # record back, which must be identical byte by byte, and reads the slot it is going to fill, which must be blank or
 # hold the record of exactly one lap before. Whatever else it finds was written by somebody else: it says so in an
 # area that is only ever appended to, and goes on. So two copies on one disk cannot both be alive for a second
 # without leaving a report there, whichever of them survives, and also when both have the same boot id.
+#
+# It must cost next to nothing, because a lab has several of it and may have no KVM. What costs is waiting for the disk:
+# SeaBIOS asks over and over whether a transfer is done, and emulated that is slow and hinders the transfer itself.
+# Between two questions SeaBIOS lets interrupts in, so here the real-time clock interrupts there, and its handler halts
+# until the clock's next tick. Another thing that costs under emulation is to write into a page that has code: what
+# changes is in pages of its own, and so is the stack.
 #
 # Disk: sectors from 0 this program, VIOLATIONS reports from VIOLATION_START, SLOTS records from RING_START.
 # Counter c is in slot c modulo SLOTS; counting starts with 1. The numbers stand in the first sector for readers.
@@ -23,10 +29,32 @@
 .set SLOTS, 65536 - RING_START
 .set AHEAD, 64                  # how far beyond the end of the ring's order a start looks for records
 
-.set FOUND, 0x9000              # the sector that was read last
-.set LAST, 0x9200               # the record this copy wrote, or found, last
-.set NEXT, 0x9400               # the record it is about to write
-.set REPORT, 0x9600             # the violation it is about to report
+.set FOUND, 0x9000              # the sector that was read last; of two, the first
+.set FOUND_NEXT, 0x9200         # of two, the second
+.set LAST, 0x9400               # the record this copy wrote, or found, last
+.set NEXT, 0x9600               # the record it is about to write
+.set REPORT, 0x9800             # the violation it is about to report
+.set VARIABLES, 0x9a00          # zero at the start:
+.set packet, VARIABLES          #   what int 13h is to do, 16 bytes
+.set boot, VARIABLES + 16       #   8 bytes
+.set counter, VARIABLES + 24    #   4 bytes, as are the next two
+.set lap, VARIABLES + 28
+.set reports, VARIABLES + 32
+.set until_said, VARIABLES + 36  #  2 bytes
+.set drive, VARIABLES + 38      #   1 byte, as is the next
+.set may_sleep, VARIABLES + 39  #   nonzero while a transfer is under way, and the clock's handler is not halting
+.set VARIABLES_END, VARIABLES + 40
+.set STACK, 0xb000              # its end
+
+.set TICKS, 2                   # from one record to the next
+.set TICKS_SEEN, 0x46c          # the BIOS's count of ticks; it starts anew at midnight
+.set CLOCK_VECTOR, 0x70 * 4
+.set CLOCK_A, 0x0a              # registers of the real-time clock
+.set CLOCK_B, 0x0b
+.set CLOCK_C, 0x0c
+.set AT_1024_HZ, 0x26
+.set PERIODIC, 0x40             # in register B: interrupt at every tick of the rate
+.set INTERRUPTS_ON, 0x200       # in the processor's flags
 
 .set COM1, 0x3f8
 .set PM1_STATUS, 0x600          # where SeaBIOS puts the ACPI registers on i440fx and on q35
@@ -46,11 +74,14 @@ begin:
     movw %ax, %ds
     movw %ax, %es
     movw %ax, %ss
-    movw $_start, %sp
+    movw $STACK, %sp
     cld
+    movw $VARIABLES, %di
+    movw $VARIABLES_END - VARIABLES, %cx
+    rep stosb
     movb %dl, drive
     movb $0x42, %ah
-    movw $packet, %si
+    movw $loading, %si
     int $0x13
     jnc main
     movb $'E', %al
@@ -71,10 +102,8 @@ say:                            # the character in al, to the serial port; witho
     popw %dx
     ret
 
-drive:
-    .byte 0x80
 .balign 4
-packet:                         # for int 13h: first the rest of this program, later one sector at a time
+loading:                        # for int 13h: the rest of this program
     .byte 16, 0
     .word (end - _start + 511) / 512 - 1
     .word _start + 512, 0
@@ -85,10 +114,17 @@ packet:                         # for int 13h: first the rest of this program, l
 # ---------------------------------------------------------------- from here on loaded by the first sector
 
 main:
-    movw $1, packet + 2
+    movw $16, packet
     inb $0xa1, %al              # ACPI's interrupt has no handler here: mask it, and ask the register instead
     orb $0x02, %al
+    andb $0xfe, %al             # the real-time clock's has one
     outb %al, $0xa1
+    movw $clock_ticks, CLOCK_VECTOR
+    movw $0, CLOCK_VECTOR + 2
+    movb $CLOCK_A, %al
+    outb %al, $0x70
+    movb $AT_1024_HZ, %al
+    outb %al, $0x71
     movw $PM1_ENABLE, %dx
     movw $POWER_BUTTON, %ax
     outw %ax, %dx
@@ -111,25 +147,28 @@ main:
     movl counter, %eax
     call say_number
     call say_newline
-next_tick:
-    movl 0x46c, %eax
-1:  hlt
-    cmpl 0x46c, %eax
-    je 1b
+next_record:
+    movw $TICKS, %cx
+1:  movl TICKS_SEEN, %eax
+2:  hlt
+    cmpl TICKS_SEEN, %eax
+    je 2b
+    loop 1b
     movw $PM1_STATUS, %dx
     inw %dx, %ax
     testw $POWER_BUTTON, %ax
     jnz power_off
     call beat
-    decw until_said
-    jnz next_tick
-    movw $18, until_said
+    incw until_said
+    cmpw $9, until_said
+    jb next_record
+    movw $0, until_said
     movw $count, %si
     call say_text
     movl counter, %eax
     call say_number
     call say_newline
-    jmp next_tick
+    jmp next_record
 
 power_off:
     movw $bye, %si
@@ -140,28 +179,30 @@ power_off:
 1:  hlt
     jmp 1b
 
-beat:                           # one record: look back, look ahead, write
+beat:                           # one record: look back and ahead, write
+    call look
+    jc 9f
     cmpl $0, counter
     je 1f                       # nothing has ever been written to this disk
-    movl counter, %eax
-    call read_slot
-    jc 9f
     movw $LAST, %si
     movw $FOUND, %di
     movw $128, %cx
     repe cmpsl
     je 1f
+    movl counter, %eax
+    call sector_of
     movw $LAST, %si
+    movw $FOUND, %di
     movl $1, %ebx
     call report
 1:  call make_record
-    movl counter, %eax
-    incl %eax
-    call read_slot
-    jc 9f
     call is_free
     je 2f
+    movl counter, %eax
+    incl %eax
+    call sector_of
     movw $NEXT, %si
+    movw $FOUND_NEXT, %di
     movl $2, %ebx
     call report
 2:  movl counter, %eax
@@ -181,6 +222,22 @@ beat:                           # one record: look back, look ahead, write
 9:  movb $'E', %al
     call say
     ret
+
+look:                           # FOUND, the last record, and FOUND_NEXT, the slot after it; CF: failed
+    movl counter, %eax
+    call sector_of
+    movw $FOUND, %bx
+    cmpl $RING_START + SLOTS - 1, %eax
+    je 1f
+    movw $2, %cx
+    jmp read_sectors
+1:  movw $1, %cx
+    call read_sectors
+    jc 2f
+    movl $RING_START, %eax
+    movw $FOUND_NEXT, %bx
+    jmp read_sectors
+2:  ret
 
 make_record:                    # NEXT, from this copy's own memory alone
     movw $NEXT, %di
@@ -206,30 +263,32 @@ make_record:                    # NEXT, from this copy's own memory alone
     movl %eax, NEXT + 32
     movl LAST + 28, %eax
     movl %eax, NEXT + 36
-1:  movl 0x46c, %eax
+1:  movl TICKS_SEEN, %eax
     movl %eax, NEXT + 40
     ret
 
-is_free:                        # ZF: FOUND is blank, or the record one lap before NEXT
-    movw $FOUND, %di
+is_free:                        # ZF: FOUND_NEXT is blank, or the record one lap before NEXT
+    movw $FOUND_NEXT, %di
     movw $128, %cx
     xorl %eax, %eax
     repe scasl
     je 1f
-    cmpl $0x54434148, FOUND
+    cmpl $0x54434148, FOUND_NEXT
     jne 1f
-    cmpl $0x31434552, FOUND + 4
+    cmpl $0x31434552, FOUND_NEXT + 4
     jne 1f
-    movl FOUND + 16, %eax
+    movl FOUND_NEXT + 16, %eax
     addl $SLOTS, %eax
     cmpl %eax, NEXT + 16
 1:  ret
 
-report:                         # a violation of kind ebx in the sector read last: si was expected, FOUND is there
+report:                         # a violation of kind ebx in the sector eax: what is at si was expected, at di found
+    movl %eax, REPORT + 28
+    pushw %di
     movw $REPORT + 64, %di
     movw $48, %cx
     rep movsl
-    movw $FOUND, %si
+    popw %si
     movw $64, %cx
     rep movsl
     movl $0x54434148, REPORT    # HACT
@@ -242,13 +301,11 @@ report:                         # a violation of kind ebx in the sector read las
     movl %eax, REPORT + 16
     movl $0, REPORT + 20
     movl %ebx, REPORT + 24
-    movl packet + 8, %eax
-    movl %eax, REPORT + 28
     call clock
     movl %eax, REPORT + 36
     rdtsc
     movl %eax, REPORT + 32
-    movl 0x46c, %eax
+    movl TICKS_SEEN, %eax
     movl %eax, REPORT + 40
     movw $violation, %si
     call say_text
@@ -338,20 +395,79 @@ read_slot:                      # FOUND, from the slot of the counter in eax; CF
     call sector_of
 read_sector:                    # FOUND, from the sector in eax; CF: failed
     movw $FOUND, %bx
-    movb $0x42, %ch
+    movw $1, %cx
+read_sectors:                   # cx of them to bx, from the sector in eax on; CF: failed
+    movb $0x42, %dh
     jmp transfer
 write_sector:                   # the sector at bx, to the sector in eax; CF: failed
-    movb $0x43, %ch
+    movw $1, %cx
+    movb $0x43, %dh
 transfer:
     pushal
-    movl %eax, packet + 8
+    movw %cx, packet + 2
     movw %bx, packet + 4
-    movb %ch, %ah
+    movl %eax, packet + 8
+    cli                         # the clock may interrupt when SeaBIOS lets it
+    movb $1, may_sleep
+    movb $PERIODIC, %ah
+    call clock_interrupts
+    movb %dh, %ah
     xorb %al, %al
     movb drive, %dl
     movw $packet, %si
     int $0x13
+    pushfw
+    movb $0, may_sleep
+    movb $0, %ah
+    call clock_interrupts
+    popfw
+    sti
     popal
+    ret
+
+clock_interrupts:               # the clock's, on with PERIODIC in ah and off with 0; on, when a tick is not
+    movb $CLOCK_B, %al          # acknowledged yet, it interrupts at once
+    outb %al, $0x70
+    inb $0x71, %al
+    andb $~PERIODIC, %al
+    orb %ah, %al
+    outb %al, $0x71
+    ret
+
+# The clock's interrupt: halt until the next one. That is left unacknowledged, so that this runs again when SeaBIOS
+# lets interrupts in the next time; not at once, before it has looked again, and so it goes on with interrupts off.
+clock_ticks:
+    pushw %ax
+    xorb %al, %al
+    xchgb %al, %cs:may_sleep
+    testb %al, %al
+    jz 1f
+    movb $CLOCK_C, %al          # reading it acknowledges
+    outb %al, $0x70
+    inb $0x71, %al
+    call end_of_interrupt
+    sti
+    hlt
+    cli
+    movb $0, %ah
+    call clock_interrupts
+    movb $PERIODIC, %ah
+    call clock_interrupts
+    movb $1, %cs:may_sleep
+    pushw %bp
+    movw %sp, %bp
+    andw $~INTERRUPTS_ON, 8(%bp)
+    popw %bp
+    popw %ax
+    iretw
+1:  call end_of_interrupt
+    popw %ax
+    iretw
+
+end_of_interrupt:
+    movb $0x20, %al
+    outb %al, $0xa0
+    outb %al, $0x20
     ret
 
 clock:                          # eax: day, hour, minute, second, in BCD
@@ -401,11 +517,5 @@ from:       .asciz " from "
 count:      .asciz "count "
 bye:        .asciz "power button\n"
 violation:  .asciz "VIOLATION\n"
-until_said: .word 18
-.balign 4
-boot:       .quad 0
-counter:    .long 0
-lap:        .long 0
-reports:    .long 0
 .balign 512
 end:

@@ -1,14 +1,17 @@
 """What a counting disk proves: every hand-made second writer is found, and none where there was one copy at a time."""
 
+import re
 import struct
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from hacluster.lab.canary import Canary, NotACountingDisk, Record, judge
+from hacluster.lab import guest
+from hacluster.lab.canary import PERIOD_MS, Canary, NotACountingDisk, Record, judge
 
 RING, SLOTS, VIOLATIONS, REPORTS = 8, 50, 2, 6
+BIOS_TICKS = 1193182 / 65536  # a second
 
 
 @dataclass
@@ -134,6 +137,12 @@ def test_another_disk_is_not_judged(tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(bytes(4096))
     with pytest.raises(NotACountingDisk):
         Canary(tmp_path / "disk").check()
+
+
+def test_the_period_is_the_guests() -> None:
+    told = re.search(r"^\.set TICKS, (\d+)", guest.SOURCE.read_text(), re.MULTILINE)
+    assert told is not None
+    assert round(int(told[1]) / BIOS_TICKS * 1000) == PERIOD_MS
 
 
 def test_a_watch_measures_the_longest_time_without_a_record(tmp_path: Path) -> None:
