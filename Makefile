@@ -74,7 +74,7 @@ test: lint test-latest
 
 .PHONY: test-latest
 test-latest: $(LATEST)/bin/pytest
-	$(LATEST)/bin/pytest -q -m 'not lab and not tools and not root' -p no:cacheprovider
+	$(LATEST)/bin/pytest -q -m 'not lab and not tools and not root and not model' -p no:cacheprovider
 
 .PHONY: bench
 bench: venv

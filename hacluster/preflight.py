@@ -248,7 +248,9 @@ def _target(q: Question) -> Iterator[Problem]:
             if q.cpu == "incompatible"
             else f"it is not known whether {q.target} can run {q.vm.name}'s CPU",
             where=f"node {q.target}",
-            remedy="choose a CPU model that all nodes have (virsh hypervisor-cpu-baseline)",
+            remedy="choose a CPU model that all nodes have (virsh hypervisor-cpu-baseline)"
+            if q.cpu == "incompatible"
+            else f"see why its libvirt does not answer: ssh root@{q.target} virsh -c qemu:///system version",
             answer=q.cpu.reason if isinstance(q.cpu, Unknown) else q.cpu,
         )
 

@@ -86,6 +86,12 @@ def test_each_finding_alone(asked: Question, code: str) -> None:
     assert codes(asked) == [code]
 
 
+def test_a_silent_libvirt_is_not_blamed_on_the_cpu_model() -> None:
+    (silent,) = check(replace(GOOD, cpu=Unknown("no answer")))
+    assert "version" in silent.remedy
+    assert "model" not in silent.remedy
+
+
 def test_a_host_device_forbids_a_live_move() -> None:
     with_device = etree.fromstring("<domain><memory>1024</memory><devices><hostdev/></devices></domain>")
     assert codes(replace(GOOD, domain=with_device)) == ["HA419"]
