@@ -115,9 +115,11 @@ def _sweep_in_background() -> None:
     def work() -> None:
         with open(SWEEP_LOCK, "w", encoding="ascii") as alone:
             fcntl.flock(alone.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            from resource_agents.reconcile import reconcile
             from resource_agents.sweep import sweep
 
             sweep()
+            reconcile()
 
     in_background(work)
 

@@ -1,0 +1,96 @@
+"""Remind Pacemaker of VMs that run here, sealed, and that it has given up or does not know of.
+
+It has no way out of two states by itself. After a failed migrate_to (on-fail=block) it schedules nothing for the VM
+any more, not even a monitor: the guest runs, but its end would go unnoticed. And a copy that sealed itself here just
+before its source died is unknown to it, so that it tries in vain to start the VM elsewhere. Both end when it forgets
+what it recorded and looks again. Nothing is decided here about who runs the VM: only one that is proven to run here
+under its seal is touched, and Pacemaker acts on what its own probes then say.
+"""
+
+from __future__ import annotations
+
+import time
+
+from hacluster.guard import proof, state
+from hacluster.guard.child import run
+from hacluster.guard.dlm import EX
+from resource_agents import codes
+from resource_agents.sweep import domain_names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+ASK = 10.0
+SETTLE = 30
+"""Seconds Pacemaker gets to come to rest after each node has forgotten."""
+FIRST, LONGEST = 60.0, 3600.0
+"""Seconds a state must have lasted before it is acted on; twice as long each time it comes back, up to an hour."""
+
+BLOCKED, UNKNOWN = "blocked", "not known to run here"
+
+
+def reconcile() -> None:
+    """Look at every VM that runs here under its seal; act on what has lasted."""
+    running, names = proof.scan().by_uuid, domain_names()
+    claims = {uuid: state.read(uuid) for uuid in names.keys() & running.keys()}
+    sealed = [uuid for uuid, claim in claims.items() if claim.mode == EX and not claim.nonce]
+    if not sealed:
+        return
+    told = run(["crm_mon", "-1", "--output-as=xml"], ASK)
+    if told.code != 0:
+        return
+    from xml.etree import ElementTree
+
+    cluster = ElementTree.fromstring(told.out)
+    node = state.node_name()
+    for uuid in sealed:
+        what = oddity(cluster, names[uuid], node)
+        if due(uuid, what):
+            codes.log(names[uuid], f"runs here, sealed, but Pacemaker has it as {what}; it is told to look again")
+            _forget(names[uuid], order(cluster, node, what))
+
+
+def oddity(cluster: Element, name: str, node: str) -> str:
+    """What is wrong with Pacemaker's picture of a VM that runs on `node`; empty if it is right, or not Pacemaker's."""
+    resource = next((found for found in cluster.iter("resource") if found.get("id") == name), None)
+    if resource is None:
+        return ""
+    if resource.get("blocked") == "true":  # crm_mon calls it not managed then, as if an admin had wished so
+        return BLOCKED
+    if resource.get("managed") == "false":
+        return ""
+    return "" if node in [found.get("name") for found in resource.iter("node")] else UNKNOWN
+
+
+def order(cluster: Element, node: str, what: str) -> list[str]:
+    """The nodes that forget, one after the other. This one last if it blocks: while another node remembers an earlier
+    move of the VM and its home does not, Pacemaker takes that move for unfinished and restarts the guest."""
+    if what == UNKNOWN:
+        return [node]
+    online = [found.get("name", "") for found in cluster.iterfind("./nodes/node") if found.get("online") == "true"]
+    return [other for other in online if other != node] + [node]
+
+
+def due(uuid: str, what: str) -> bool:
+    """Whether this state has lasted long enough to be acted on; an empty one ends the account."""
+    path, now = state.path(uuid, ".odd"), time.monotonic()
+    if not what:
+        state.remove(path)
+        return False
+    noted = state.read_pairs(path) or {}
+    try:
+        since, patience = float(noted["since"]), float(noted["patience"])
+    except (KeyError, ValueError):
+        since, patience = now, FIRST
+    over = now - since >= patience
+    if over:
+        since, patience = now, min(2 * patience, LONGEST)
+    state.write_pairs(path, {"since": str(since), "patience": str(patience), "what": what})
+    return over
+
+
+def _forget(name: str, nodes: list[str]) -> None:
+    for node in nodes:
+        run(["crm_resource", "--refresh", "--resource", name, "--node", node], ASK)
+        run(["crm_resource", "--wait", f"--timeout={SETTLE}"], SETTLE + 5.0)
