@@ -175,7 +175,7 @@ def _prepare(world: World, name: str, target: str | None) -> tuple[managed.Manag
     return vm, claim, history.operations(looked.cib, name)
 
 
-def resume(world: World, name: str, target: str | None, *, tell: Tell, timeout: float | None = None) -> Moved:
+def resume(world: World, name: str, target: str | None = None, *, tell: Tell, timeout: float | None = None) -> Moved:
     """Go on with a move whose hactl is gone, from what the cluster itself says. Raises as `move` does.
 
     A move to another node than `target` is not resumed: its end would not be what was asked for.
