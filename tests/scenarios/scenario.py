@@ -1,0 +1,123 @@
+"""What a scenario file says: a cluster, what people do, what goes wrong and when, and what must have become of it.
+
+    title = "The source loses its power in the middle of a copy"
+    why = "DESIGN 6: …"
+
+    [start]                     # where VMs run when it begins
+    web = "n1"
+
+    [world]                     # what differs from a healthy cluster
+    copy_seconds = 2.0          # how long a guest's memory takes to copy
+    boards.n1 = "lies"          # works, lies (says that it switched off, and did not) or dead
+    handover = "running"        # the VMs' parameter
+    without = "hook"            # a barrier that is taken away (see player.WITHOUT)
+
+    [[fault]]                   # at a named point: see `points` in player.py
+    at = "migration copies"
+    on = "n1"                   # only there; `count = 2`: only the second time
+    do = "power cut n1"
+
+    [[step]]                    # one after another; an operator's command is waited for
+    by = "alice"
+    do = "hactl vm move web n2"
+    meanwhile = true            # do not wait for it
+
+    [expect]
+    runs.web = "n2"             # or "nowhere"
+    boots.web = 1               # fresh starts of its guest
+    told.alice = "HA430"        # the code of the refusal; "done", "failed", "killed", "waits"
+    fenced = ["n1"]
+    broken = "runs twice"       # a test of the test: the witness must say this
+
+A scenario fails, beside what it expects, when the witness saw two copies or an old memory over a newer disk, when a
+VM's copy is not sealed at the end, when a claim is left, or when a fault's point was never passed.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that is done. `by` is who is told the outcome, `on` the node it is typed on or goes through."""
+
+    do: str
+    by: str = ""
+    on: str = ""
+    meanwhile: bool = False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that happens when a point is passed."""
+
+    at: str
+    do: str
+    on: str = ""
+    vm: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What must have become of it; what is not named is not looked at."""
+
+    runs: Mapping[str, str] = field(default_factory=dict)
+    boots: Mapping[str, int] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
+    fenced: tuple[str, ...] = ()
+    broken: str = ""
+    claim: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One file."""
+
+    title: str
+    why: str = ""
+    start: Mapping[str, str] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    steps: tuple[Step, ...] = ()
+    expect: Expect = field(default_factory=Expect)
+
+
+def read(path: Path) -> Scenario:
+    """A scenario file. Raises TypeError for a key that no scenario has."""
+    told = tomllib.loads(path.read_text())
+    expect = told.pop("expect", {})
+    return Scenario(
+        faults=tuple(Fault(**fault) for fault in told.pop("fault", ())),
+        steps=tuple(Step(**step) for step in told.pop("step", ())),
+        expect=Expect(**{**expect, "fenced": tuple(expect.get("fenced", ()))}),
+        **told,
+    )
+
+
+def to_toml(scenario: Scenario) -> str:
+    """The scenario as a file that replays it."""
+    lines = [f"title = {_value(scenario.title)}", f"why = {_value(scenario.why)}", ""]
+    for name in ("start", "world"):
+        table = getattr(scenario, name)
+        if table:
+            lines += [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items()), ""]
+    for kind, items in (("fault", scenario.faults), ("step", scenario.steps)):
+        for item in items:
+            lines += [f"[[{kind}]]"]
+            lines += [f"{key} = {_value(value)}" for key, value in vars(item).items() if value not in ("", False)]
+            lines += [""]
+    lines += ["[expect]", *(f"{key} = {_value(value)}" for key, value in vars(scenario.expect).items() if value)]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + " }"
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
