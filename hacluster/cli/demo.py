@@ -32,8 +32,8 @@ def demo(
     """Bring the lab up, build the cluster of SPEC in it, move a VM live, and try to run it twice."""
     cluster = load(spec)
     bed = Bed(name, cluster)
-    render.out.rule("a cluster from one file")
-    _type("hactl lab up")
+    _heading("a cluster from one file")
+    _type(f"hactl lab up {spec}{_lab(name)}")
     bed.up(lambda line: print(line, flush=True), spec=spec.read_bytes())
     stage = Stage(bed, cluster.nodes[0].name)
     stage.node("hactl", "apply")
@@ -41,7 +41,7 @@ def demo(
 
     vm = cluster.vms[0].name
     source, target = stage.places(vm)
-    render.out.rule(f"{vm} moves live from {source} to {target}")
+    _heading(f"{vm} moves live from {source} to {target}")
     with bed.canary(vm).watch() as watcher:
         stage.node("hactl", "vm", "move", vm, target)
     seen = watcher.result
@@ -50,7 +50,7 @@ def demo(
         f"(it counts every {PERIOD_MS} ms)"
     )
 
-    render.out.rule(f"{vm} runs on {target}; somebody types virsh on {source}")
+    _heading(f"{vm} runs on {target}; somebody types virsh on {source}")
     stage.witness = source
     stage.refused("sh", "-c", f"virsh create /etc/hacluster/domains/{vm}.*.xml")
     stage.witness = target
@@ -60,7 +60,8 @@ def demo(
     if findings or stage.copies(vm) != [target]:
         raise Refused(DEMO_FAILED(f"{vm} is not proven to run once", where=vm, findings=len(findings)))
     render.out.print(f"{vm} runs once, on {target}; its disk shows no second writer.\n")
-    render.out.print(f"The lab stays up. A shell in a node: hactl lab exec {source}    Take it down: hactl lab down")
+    render.out.print(f"The lab stays up. A shell in a node: hactl lab exec{_lab(name)} {source}")
+    render.out.print(f"Take it down, without a trace: hactl lab down{_lab(name)}")
 
 
 class Stage:
@@ -93,7 +94,7 @@ class Stage:
 
     def _run(self, argv: Sequence[str]) -> int:
         shown = argv[2] if argv[:2] == ("sh", "-c") else " ".join(argv)
-        _type(f"hactl lab exec {self.witness} -- {shown}")
+        _type(f"hactl lab exec{_lab(self.bed.name)} {self.witness} -- {shown}")
         sys.stdout.flush()
         return subprocess.run(self.bed.command(self.witness, argv), env=self.bed.environment(), check=False).returncode
 
@@ -102,6 +103,14 @@ def _uri(bed: Bed, node: str) -> str:
     assert bed.cluster is not None  # the demo made it
     wanted = next(each for each in bed.cluster.nodes if each.name == node)
     return f"qemu+{bed.cluster.migration_transport}://{wanted.migration_host or node}/system"
+
+
+def _lab(name: str) -> str:
+    return "" if name == "lab" else f" --name {name}"
+
+
+def _heading(text: str) -> None:
+    render.out.print(f"\n[bold cyan]# {text}[/]")
 
 
 def _type(command: str) -> None:
