@@ -24,7 +24,7 @@ def children(timeline: Timeline, system: System, programs: Programs, errors: Cal
             return work()
         except errors().DlmError:
             raise
-        except Exception as problem:  # noqa: BLE001 - as guard.child does
+        except Exception as problem:
             raise errors().Unknown(f"{type(problem).__name__}: {problem}") from problem
 
     def in_background(work: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ each node that joins, and its monitor runs for ever, as it carries the sweep.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lxml import etree
@@ -74,7 +75,7 @@ class Controller:
         for node in scheduler.to_fence(part.cib):
             if node not in self._fencing:
                 self._fencing.add(node)
-                self._timeline.spawn(f"fence {node}", lambda node=node: self._fence(node))
+                self._timeline.spawn(f"fence {node}", partial(self._fence, node))
         for plan in scheduler.plans(part.cib):
             if self.in_flight.get(plan.vm, set()) & part.members:
                 continue

@@ -54,6 +54,7 @@ class Libvirt:
         timeline: Timeline,
         payload: Payload,
         witness: Witness,
+        *,
         managed: Callable[[str], bool],
         point: Callable[[str, str, str], None],
     ) -> None:

@@ -101,10 +101,7 @@ class Migration:
         try:
             self._reach()
             self._target.call("finish", lambda: self._finished(there, suspend))
-            if self._line.lose_reply or not self._hears():
-                self._line.lose_reply = False
-                self._timeline.sleep(KEEPALIVE)
-                raise LibvirtError("Unable to read from socket: keepalive timeout")
+            self._reply()
         except LibvirtError:
             self._phase = "over"
             self._source.call("confirm", lambda: self._go_on(here))
@@ -112,6 +109,12 @@ class Migration:
         self._phase = "confirm"
         self._source.call("confirm", lambda: self._leave(here))
         self._phase = "over"
+
+    def _reply(self) -> None:
+        if self._line.lose_reply or not self._hears():
+            self._line.lose_reply = False
+            self._timeline.sleep(KEEPALIVE)
+            raise LibvirtError("Unable to read from socket: keepalive timeout")
 
     def _finished(self, there: Domain, suspend: bool) -> None:
         there.job = ""

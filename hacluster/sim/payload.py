@@ -61,7 +61,7 @@ class Payload:
             module.__file__ = f"{_INSTALLED}/{name.replace('.', '/')}.py"
             module.__dict__["__builtins__"] = self._builtins
             self._modules[name] = module
-            exec(_code(path, text), module.__dict__)  # noqa: S102 - the project's own source
+            exec(_code(path, text), module.__dict__)
             if name == "hacluster.guard.child":
                 module.__dict__.update(self._children)
         return self._modules[name]

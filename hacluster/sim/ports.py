@@ -53,6 +53,7 @@ class SimPacemaker:
         controller: Controller,
         programs: Programs,
         via: str,
+        *,
         point: Callable[[str, str, str], None],
     ) -> None:
         self._timeline = timeline
@@ -175,13 +176,13 @@ class SimHosts:
         self._timeline.sleep(PROBING if len(begun) == len(nodes) else min(deadline, 3.0))
         found: dict[str, HostFacts | Unknown] = {}
         for node in nodes:
-            process = begun.get(node)
-            if process is None or not self._timeline.join(process, deadline) or not process.done:
+            asked = begun.get(node)
+            if asked is None or not self._timeline.join(asked, deadline) or not asked.done:
                 found[node] = Unknown(f"{node} does not answer")
-            elif process.error is not None:
-                raise process.error
+            elif asked.error is not None:
+                raise asked.error
             else:
-                found[node] = self._read(node, "".join(process.out).encode())
+                found[node] = self._read(node, "".join(asked.out).encode())
         return found
 
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:

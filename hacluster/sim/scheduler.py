@@ -154,7 +154,7 @@ def _newer(ran: tuple[Ran, ...], node: str, than: Ran) -> bool:
 
 
 def _after(op: Ran, other: Ran) -> bool:
-    """Which of two records is the newer one (pe__is_newer_op): by call on one node, else by time, else by transition."""
+    """Whether a record is the newer one (pe__is_newer_op): by call on one node, else by time, else by transition."""
     if op.node == other.node and op.call >= 0 and other.call >= 0:
         return op.call > other.call
     return (op.when, op.order) > (other.when, other.order)

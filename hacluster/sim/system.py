@@ -106,7 +106,7 @@ class System:
             dirname=posixpath.dirname,
             abspath=posixpath.abspath,
             join=posixpath.join,
-            isdir=lambda path: self.machine.isdir(path),
+            isdir=self._isdir,
             exists=lambda path: path in self.machine.files or self.machine.isdir(path),
         )
 
@@ -118,7 +118,7 @@ class System:
             strerror=os.strerror,
             getpid=lambda: self.process.pid,
             getppid=lambda: self.process.parent.pid if self.process.parent else 1,
-            listdir=lambda path: self.machine.listdir(path),
+            listdir=self._listdir,
             makedirs=lambda path, mode=0, exist_ok=False: self._timeline.check(),
             rename=self._rename,
             unlink=self._unlink,
@@ -126,12 +126,18 @@ class System:
             close=lambda _handle: self._timeline.check(),
             stat=self._stat,
             access=lambda path, _mode: path in self.machine.files and self.machine.files[path].executable,
-            urandom=lambda count: self._random.randbytes(count),
+            urandom=self._random.randbytes,
             uname=lambda: SimpleNamespace(nodename=self.machine.name),
             cpu_count=lambda: 2,
             pidfd_open=self._pidfd_open,
             environ=_Environment(self),
         )  # fmt: skip
+
+    def _isdir(self, path: str) -> bool:
+        return self.machine.isdir(path)
+
+    def _listdir(self, path: str) -> list[str]:
+        return self.machine.listdir(path)
 
     def _rename(self, old: str, new: str) -> None:
         files = self.machine.files

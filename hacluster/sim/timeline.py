@@ -96,18 +96,26 @@ class Timeline:
 
     def join(self, other: Process, timeout: float) -> bool:
         """Wait for another process to end, at most `timeout` seconds; whether it has."""
-        return self.wait_for(lambda wake: other.at_end.append(wake), lambda: other.ended, timeout)
+        return self.wait_for(other.at_end.append, lambda: other.ended, timeout)
 
     def wait_for(self, arm: Callable[[Callable[[Any], None]], None], over: Callable[[], bool], timeout: float) -> bool:
         """Wait until `over()`; `arm` gets a function that wakes us when it may have become so."""
         process, until = self._running(), self.now + max(0.0, timeout)
         self.check()
         while not over() and self.now < until:
-            ticket = process.ticket
-            arm(lambda _ended, ticket=ticket: self._wake(process, self.now) if process.ticket == ticket else None)
+            arm(self._waker(process, process.ticket))
             self._wake(process, until)
             self._give_way(process)
         return over()
+
+    def _waker(self, process: Process, ticket: int) -> Callable[[Any], None]:
+        """Wakes a process, unless it has been awake since."""
+
+        def wake(_cause: Any) -> None:
+            if process.ticket == ticket:
+                self._wake(process, self.now)
+
+        return wake
 
     def poll(self, over: Callable[[], bool], timeout: float, pace: float = 0.1) -> bool:
         """Wait until `over()`, looking now and then, at most `timeout` seconds; whether it came."""

@@ -1,4 +1,4 @@
-"""Pacemaker's command line tools as agents and sweep use them on a node: crm_node, attrd_updater, crm_mon, crm_resource.
+"""Pacemaker's tools as agents and sweep use them on a node: crm_node, attrd_updater, crm_mon, crm_resource.
 
 A program that is not here is not simulated: that is an error of the simulation, never an exit code.
 """
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from hacluster.sim import reports, status
 from hacluster.sim.cluster import Cluster, Part
 from hacluster.sim.controller import Controller
+from hacluster.sim.libvirt import ANSWER
 from hacluster.sim.timeline import Process, Timeline
-from hacluster.sim.virsh import ANSWER, Virsh
+from hacluster.sim.virsh import Virsh
 
 NO_CLUSTER = 102
 """Exit code of Pacemaker's tools when no cluster runs on the node."""

@@ -71,7 +71,12 @@ class World:
             for path, content in files.items():
                 machine.write(path, content)
             self.daemons[name] = Libvirt(
-                machine, self.timeline, self.payload, self.witness, self._managed.__contains__, self.point
+                machine,
+                self.timeline,
+                self.payload,
+                self.witness,
+                managed=self._managed.__contains__,
+                point=self.point,
             )
         self.controller = Controller(self.timeline, self.cluster, self.payload, self.point)
         self.programs.controller = self.controller
@@ -83,7 +88,7 @@ class World:
     def ports(self, via: str) -> Ports:
         """The ports as hactl has them when it works through a node."""
         hosts = SimHosts(self.timeline, self.cluster, self.payload, via, self._read)
-        pacemaker = SimPacemaker(self.timeline, self.cluster, self.controller, self.programs, via, self.point)
+        pacemaker = SimPacemaker(self.timeline, self.cluster, self.controller, self.programs, via, point=self.point)
         runner = SimRunner(self.timeline, self.cluster, hosts, via, self.programs)
         return Ports(pacemaker, hosts, runner, SimClock(self.timeline))
 

@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str] | None] = {
     "edge": {"ports", "problems", "model"},
     "host": {"ports", "problems", "model", "guard", "assets"},
     "lab": {"model", "spec", "host", "ports", "problems", "guard", "assets"},
-    "sim": {"cib", "ports"},
+    "sim": {"cib", "ports", "problems"},
     "cli": None,
     "__main__": {"cli"},
     "__init__": set(),
