@@ -135,6 +135,7 @@ class Migration:
             if here.reason == "migration":
                 here.qemu.cont()
             self._source.say(here, "running" if here.qemu.executing else "paused", "migration canceled")
+            self._line.point("source goes on", self._source.machine.name, here.name)
         else:
             self._source.take_down(here)
 
