@@ -9,13 +9,14 @@ BIN := $(CURDIR)/$(VENV)/bin
 HACTL := $(BIN)/hactl
 # hactl's own dependencies at Debian's versions, and what building the newest libvirt-python takes.
 PACKAGES := python3 python3-venv python3-lxml python3-paramiko python3-libvirt python3-tenacity python3-structlog \
-  python3-typer python3-rich libdlm3 gcc python3-dev libvirt-dev pkg-config
+  python3-typer python3-rich libdlm3 gcc spin python3-dev libvirt-dev pkg-config
 SPEC := examples/lab.toml
 
 .PHONY: help
 help:
 	@echo "make lab    install everything, bring up a three-node cluster on this machine, move a VM live (root)"
 	@echo "make test   lint, types and every test that this machine can run (root for the lab's)"
+	@echo "make model  every state of the guard's protocol, and each barrier taken away (needs spin and gcc)"
 	@echo "make bench  hactl beside virsh and pcs, side by side in one run (root)"
 	@echo "make lint   ruff and mypy"
 
@@ -75,6 +76,11 @@ test: lint test-latest
 .PHONY: test-latest
 test-latest: $(LATEST)/bin/pytest
 	$(LATEST)/bin/pytest -q -m 'not lab and not tools and not root and not model' -p no:cacheprovider
+
+# Installs nothing; `make packages` brings spin and gcc.
+.PHONY: model
+model:
+	$(PYTHON) -m tests.model.spin
 
 .PHONY: bench
 bench: venv

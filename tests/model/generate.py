@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hacluster.guard import table
-from hacluster.guard.dlm import MODE_NAMES, compatible
+from hacluster.guard.dlm import MODE_NAMES, NL, compatible
 from hacluster.guard.table import Refusal, Step
 
 Table = Mapping[tuple[int, str], Step | Refusal]
@@ -33,7 +33,7 @@ def _any_of(tests: list[str]) -> str:
 
 
 def promela(cells: Table = table.TABLE) -> str:
-    """The table as macros: EVENT_ALLOWED(m), EVENT_AFTER(m), EVENT_NEEDS_X(m), and GOES_WITH(a, b) of the lock modes."""
+    """The table as macros: EVENT_ALLOWED(m), EVENT_AFTER(m), EVENT_NEEDS_X(m); and GOES_WITH(a, b) for two modes."""
     lines = ["/* Generated from hacluster/guard/table.py by tests/model/generate.py. */"]
     lines += [f"#define {MODE_NAMES[mode]} {mode}" for mode in table.MODES]
     pairs = [f"(a) == {a} && (b) == {b}" for a in table.MODES for b in table.MODES if compatible(a, b)]
@@ -72,7 +72,7 @@ def page(cells: Table = table.TABLE) -> str:
         "",
         "<!-- Generated from hacluster/guard/table.py by `python3 -m tests.model.generate`. -->",
         "",
-        "Each node holds at most one run-lock for each VM. What it may do depends on the mode of that lock alone, and on",
+        "Each node holds at most one run-lock for each VM. What it may do depends on that lock's mode alone, and on",
         "what stands behind “if”. Everything that is not listed as a step is refused, with the sentence shown.",
         "",
         "| mode | meaning |",
@@ -84,7 +84,7 @@ def page(cells: Table = table.TABLE) -> str:
             f"{MODE_NAMES[a]} with {MODE_NAMES[b]}"
             for a in table.MODES
             for b in table.MODES
-            if table.NL < a <= b and compatible(a, b)
+            if NL < a <= b and compatible(a, b)
         )
         + ".",
         "",

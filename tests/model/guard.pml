@@ -108,10 +108,12 @@ c_code {
 /* What a hook may believe of the record. */
 #define CLAIM(i) (n[i].closed -> NL : n[i].record)
 #define GATE_ADMITS(i) (gate_target == i && gate_nonce != 0 && !handed_over)
+/* Nothing but the guard lets a copy run: then one that is left paused as a source has not been outrun. */
+#define ONLY_AGENTS_RESUME (!HANDOVER_RUNNING && !HAND_RESUMES_ARRIVALS)
 #define MAY_RESUME_COPY(i) (n[i].handed || !RESUME_NEEDS_HANDED_OVER(n[i].record) || (RESUME_UNNAMED && n[i].nonce == 0))
 #define MAY_RESUME(i) ( \
   (RESUME_ALLOWED(n[i].record) && n[i].qemu == COMPLETE && MAY_RESUME_COPY(i)) || \
-  (RESUME_ALLOWED(n[i].record) && n[i].qemu == PAUSED && (!HANDOVER_RUNNING || GO_ON_ALWAYS)) || \
+  (RESUME_ALLOWED(n[i].record) && n[i].qemu == PAUSED && (ONLY_AGENTS_RESUME || GO_ON_ALWAYS)) || \
   (RESUME_UNSEALED && n[i].record == CR && n[i].qemu == COMPLETE) || \
   (RESUME_AFTER_SEAT && n[i].record != CR && n[i].qemu == COMPLETE))
 
@@ -128,10 +130,10 @@ inline outruns(j) {
 
 /* vCPUs of node i run from here on. Who was waiting elsewhere has been outrun by it. */
 inline runs(i, by_hand) {
+  n[i].qemu = RUNNING;
+  assert(COPIES <= 1);
   assert(by_hand || !n[i].outrun);
-  n[i].qemu = RUNNING; n[i].outrun = 0;
-  outruns(A(i)); outruns(B(i));
-  assert(COPIES <= 1)
+  n[i].outrun = 0; outruns(A(i)); outruns(B(i))
 }
 
 inline gone(i) { n[i].qemu = NONE; n[i].outrun = 0 }
@@ -147,6 +149,9 @@ inline open_gate(i, t) {
   n[i].ended = 0; gate_target = t; gate_nonce = moves; handed_over = 0
 }
 
+/* The value block says that the move of this node's seat was handed over; of a seat whose record was lost, any move. */
+#define HANDED_TO(i) (handed_over && (n[i].nonce == 0 || n[i].nonce == gate_nonce))
+
 #define GATE_MAY_OPEN(i) (LOCKABLE(i) && moves < MOVES && OPEN_GATE_ALLOWED(n[i].lock) && !OPEN_GATE_NEEDS_SAME_MOVE(n[i].lock))
 
 /* Lock operations that take or raise a lock. Each is one step, or is killed between lock and record: nobody who comes
@@ -158,8 +163,6 @@ inline open_gate(i, t) {
        SAY(i, "n%d: seals, and is killed before it records that\n"); forget(i); n[i].lock = SEAL_AFTER(NL); step_done } \
   :: d_step { LOCKABLE(i) && n[i].lock != NL && n[i].record != n[i].lock -> \
        SAY(i, "n%d: adopts what it holds\n"); n[i].record = n[i].lock; n[i].handed = 0; step_done } \
-  :: d_step { LOCKABLE(i) && n[i].lock == EX && n[i].record != EX -> \
-       SAY(i, "n%d: finds itself sealed\n"); n[i].record = EX; n[i].nonce = 0; n[i].handed = 0; step_done } \
   :: d_step { GATE_MAY_OPEN(i) -> open_gate(i, A(i)); \
        printf("n%d: opens its gate to n%d, move %d\n", WHO(i), WHO(A(i)), moves); step_done } \
   :: d_step { GATE_MAY_OPEN(i) -> open_gate(i, B(i)); \
@@ -173,11 +176,9 @@ inline open_gate(i, t) {
   :: d_step { LOCKABLE(i) && n[i].lock == PW && RESEAL_ALLOWED(PW) && GRANTED(i, RESEAL_AFTER(PW)) -> \
        SAY(i, "n%d: seals its gate again, and is killed before it records that\n"); \
        n[i].lock = RESEAL_AFTER(PW); step_done } \
-  :: d_step { LOCKABLE(i) && n[i].lock == CR && SEAL_SEAT_ALLOWED(CR) && \
-       (GRANTED(i, SEAL_SEAT_AFTER(CR)) || (SHARED_SEAL && GRANTED(i, PW))) -> \
-       SAY(i, "n%d: turns its seat into the seal\n"); n[i].record = EX; \
-       n[i].lock = (GRANTED(i, SEAL_SEAT_AFTER(CR)) -> SEAL_SEAT_AFTER(CR) : CR); \
-       n[i].handed = ((handed_over && (n[i].nonce == 0 || n[i].nonce == gate_nonce)) || SEAL_IS_ENOUGH -> 1 : 0); \
+  :: d_step { LOCKABLE(i) && n[i].lock == CR && SEAL_SEAT_ALLOWED(CR) && GRANTED(i, SEAL_SEAT_AFTER(CR)) -> \
+       SAY(i, "n%d: turns its seat into the seal\n"); n[i].lock = SEAL_SEAT_AFTER(CR); n[i].record = n[i].lock; \
+       n[i].handed = (HANDED_TO(i) || SEAL_IS_ENOUGH -> 1 : 0); \
        n[i].nonce = (n[i].nonce != 0 -> n[i].nonce : LOST_NONCE); step_done } \
   :: d_step { LOCKABLE(i) && n[i].lock == CR && SEAL_SEAT_ALLOWED(CR) && GRANTED(i, SEAL_SEAT_AFTER(CR)) -> \
        SAY(i, "n%d: turns its seat into the seal, and is killed before it records that\n"); \
@@ -277,17 +278,16 @@ inline seat(i, k) {
        if \
        :: HANDOVER_RUNNING && DISK_FREE(target) -> printf("n%d: Finish lets the copy run\n", TARGET); runs(target, false) \
        :: else -> printf("n%d: Finish leaves the copy paused\n", TARGET) \
-       fi; \
-       target = NOBODY; step_done } \
+       fi; step_done } \
   :: d_step { move == SWITCHED && source == i && n[i].qemu == PAUSED -> \
        SAY(i, "n%d: Confirm ends the source's QEMU; its agent notes that\n"); \
-       n[i].ended = (n[i].lock == PW && n[i].nonce == xml_nonce -> xml_nonce : n[i].ended); \
+       n[i].ended = (n[i].lock == PW && n[i].nonce == xml_nonce && gate_target == target -> xml_nonce : n[i].ended); \
        gone(i); no_move(); step_done } \
   :: d_step { move == SWITCHED && source == i && n[i].qemu == PAUSED -> \
        SAY(i, "n%d: Confirm ends the source's QEMU; nobody notes that\n"); gone(i); no_move(); step_done } \
   :: d_step { move == SWITCHED && source == i && n[i].qemu == PAUSED && DISK_FREE(i) -> \
        SAY(i, "n%d: the reply to Finish is lost, the source's guest goes on by itself\n"); no_move(); \
-       runs(i, HANDOVER_RUNNING); step_done } \
+       runs(i, !ONLY_AGENTS_RESUME); step_done } \
   :: d_step { move == SWITCHED && source == i -> \
        SAY(i, "n%d: the migration's client dies at the end\n"); no_move(); step_done }
 
@@ -299,7 +299,7 @@ inline seat(i, k) {
        SAY(i, "n%d: its QEMU is killed, a thread of it still writes\n"); gone(i); no_birth(i); n[i].dying = 1; step_done } \
   :: d_step { n[i].dying -> SAY(i, "n%d: the last write has landed\n"); n[i].dying = 0; step_done } \
   :: d_step { n[i].qemu == PAUSED && !IN_JOB(i) && DISK_FREE(i) -> \
-       SAY(i, "n%d: an operator resumes the source\n"); runs(i, HANDOVER_RUNNING); step_done } \
+       SAY(i, "n%d: an operator resumes the source\n"); runs(i, !ONLY_AGENTS_RESUME); step_done } \
   :: d_step { n[i].qemu == COMPLETE && !IN_JOB(i) && DISK_FREE(i) && HAND_RESUMES_ARRIVALS -> \
        SAY(i, "n%d: an operator resumes the paused arrival\n"); runs(i, true); step_done }
 
