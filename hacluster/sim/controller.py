@@ -40,6 +40,7 @@ class Controller:
         self._point = point
         self._wakers: list[Callable[[Any], None]] = []
         self._dirty = True
+        self._aborts = 0
         self._order = 0
         self._calls: dict[tuple[str, int], int] = {}
         self._fencing: set[str] = set()
@@ -52,7 +53,11 @@ class Controller:
         timeline.spawn("controller", self._loop)
 
     def poke(self) -> None:
-        """Something has changed."""
+        """Something has changed that aborts the transition: configuration, membership, an attribute, a failure."""
+        self._aborts += 1
+        self._look()
+
+    def _look(self) -> None:
         self._dirty = True
         wakers, self._wakers = self._wakers, []
         for wake in wakers:
@@ -84,7 +89,7 @@ class Controller:
             for op in plan.now:
                 if op.node in part.members:
                     self._stop_monitor(plan.vm)
-                    self._execute(part, vm, op)
+                    self._execute(part, vm, op, plan.then)
             if plan.settled is not None:
                 self._watch(vm, plan.settled)
             elif not plan.now:
@@ -101,16 +106,22 @@ class Controller:
 
     # ---- operations
 
-    def _execute(self, part: Part, vm: ManagedVm, op: Op) -> None:
+    def _execute(self, part: Part, vm: ManagedVm, op: Op, then: tuple[Op, ...]) -> None:
+        """Run an operation, and when it has succeeded and nothing aborted the transition the ones that follow."""
         machine = self._cluster.machines[op.node]
         if not machine.powered:
             return  # its silence is not noticed yet
         nodes = self.in_flight.setdefault(vm.name, set())
         nodes.add(op.node)
+        aborts = self._aborts
 
-        def over(_process: Process) -> None:
+        def over(process: Process) -> None:
             nodes.discard(op.node)
-            self.poke()
+            if not isinstance(process.result, Ran) or not process.result.ok:
+                self.poke()
+            elif then and self._aborts == aborts and then[0].node in part.members:
+                self._execute(part, vm, then[0], then[1:])
+            self._look()
 
         process = self._timeline.spawn(
             "pacemaker-execd",

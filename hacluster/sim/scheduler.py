@@ -3,8 +3,8 @@
 Kept: probes before anything else, fencing before recovery, on-fail=block, partial and dangling migrations, the claim
 as a location preference against the stickiness, target-role, standby, maintenance, quorum (freeze), and
 migration-threshold. Left out: everything that is no VM (storage and lockspace count as running wherever a node is a
-member and its guard has announced itself), order between VMs, utilization, and the transition as a whole: each VM's
-next step is decided from the newest status as soon as its last one has ended.
+member and its guard has announced itself), order between VMs, utilization, and most of the transition: a migration
+goes on through its three steps unless something aborts it, everything else is decided anew after each step.
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ class Belief:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do with a VM: the operations that can begin now, and how crm_simulate would call the whole."""
+    """What to do with a VM: the operations that can begin `now`, what follows unless something aborts the transition
+    (`then`, one after another), and how crm_simulate would call the whole."""
 
     vm: str
     now: tuple[Op, ...] = ()
+    then: tuple[Op, ...] = ()
     kind: Kind | None = None
     source: str | None = None
     target: str | None = None
@@ -117,7 +119,8 @@ def _local(found: Belief, node: str, ran: list[Ran]) -> None:
 
 def _migration(cib: etree._Element, found: Belief, ran: tuple[Ran, ...], op: Ran) -> None:
     """What a recorded migrate_to says, beside the records of both nodes (unpack_migrate_to_* in Pacemaker)."""
-    arrival = next((a for a in ran if a.name == "migrate_from" and a.node == op.target and _after(a, op)), None)
+    # Pacemaker looks for any migrate_from of the same pair, also one of an earlier move: see there-and-back.toml.
+    arrival = next((a for a in ran if (a.name, a.node, a.source) == ("migrate_from", op.target, op.node)), None)
     newer_here = _newer(ran, op.node, arrival or op)
     newer_there = _newer(ran, op.target, arrival or op)
     if not op.ok:
@@ -125,7 +128,7 @@ def _migration(cib: etree._Element, found: Belief, ran: tuple[Ran, ...], op: Ran
             found.active.add(op.node)
             found.blocked = True
         return
-    if newer_here and (newer_there or arrival is not None):
+    if (newer_here and newer_there) or (arrival is not None and _newer(ran, op.node, op, ("start", "stop"))):
         return
     if arrival is not None:
         if arrival.ok:
@@ -146,11 +149,8 @@ def _migration(cib: etree._Element, found: Belief, ran: tuple[Ran, ...], op: Ran
         found.failed.add(op.node)
 
 
-def _newer(ran: tuple[Ran, ...], node: str, than: Ran) -> bool:
-    return any(
-        op.node == node and op.interval == 0 and op.name in ("start", "stop", "monitor") and _after(op, than)
-        for op in ran
-    )
+def _newer(ran: tuple[Ran, ...], node: str, than: Ran, names: tuple[str, ...] = ("start", "stop", "monitor")) -> bool:
+    return any(op.node == node and op.interval == 0 and op.name in names and _after(op, than) for op in ran)
 
 
 def _after(op: Ran, other: Ran) -> bool:
@@ -169,7 +169,9 @@ def _plan(cib: etree._Element, vm: ManagedVm, beliefs: dict[str, Belief]) -> Pla
     if found.blocked or found.fence:
         return Plan(vm.name)
     if any(status.unclean(cib, node) for node in found.active | found.clear):
-        return Plan(vm.name)  # only its fencing tells that the VM is gone from there
+        elsewhere = place(cib, vm, beliefs) if vm.wanted else None
+        gone = min(found.active | found.clear)  # only its fencing tells that the VM is gone from there
+        return Plan(vm.name, kind="move" if elsewhere else "stop", source=gone, target=elsewhere)
     if found.clear:
         return Plan(vm.name, tuple(Op("stop", node) for node in sorted(found.clear)))
     wanted = found.planned = place(cib, vm, beliefs) if vm.wanted else None
@@ -182,19 +184,21 @@ def _act(vm: ManagedVm, found: Belief, wanted: str | None) -> Plan:
     active = sorted(found.active)
     if found.partial is not None and found.partial[1] == wanted:
         source, target = found.partial
-        return Plan(vm.name, (Op("migrate_from", target, source, target),), "migrate", source, target)
+        stop = (Op("stop", source),)
+        return Plan(vm.name, (Op("migrate_from", target, source, target),), stop, "migrate", source, target)
     if not active:
-        return Plan(vm.name) if wanted is None else Plan(vm.name, (Op("start", wanted),), "start", None, wanted)
+        return Plan(vm.name) if wanted is None else Plan(vm.name, (Op("start", wanted),), (), "start", None, wanted)
     stops = tuple(Op("stop", node) for node in active)
     if wanted is None:
-        return Plan(vm.name, stops, "stop", active[0])
+        return Plan(vm.name, stops, (), "stop", active[0])
     if active == [wanted] and not found.failed:
         return Plan(vm.name, settled=wanted)
     if len(active) == 1 and not found.failed and vm.moves_live:
         (source,) = active
-        return Plan(vm.name, (Op("migrate_to", source, source, wanted),), "migrate", source, wanted)
+        then = (Op("migrate_from", wanted, source, wanted), Op("stop", source))
+        return Plan(vm.name, (Op("migrate_to", source, source, wanted),), then, "migrate", source, wanted)
     kind: Kind = "recover" if found.failed else "move" if active != [wanted] else "restart"
-    return Plan(vm.name, stops, kind, active[0], wanted)
+    return Plan(vm.name, stops, (), kind, active[0], wanted)
 
 
 def place(cib: etree._Element, vm: ManagedVm, beliefs: dict[str, Belief]) -> str | None:
@@ -206,8 +210,7 @@ def place(cib: etree._Element, vm: ManagedVm, beliefs: dict[str, Belief]) -> str
         score = sum(_locations(cib, vm, node))
         if not _eligible(cib, vm, node) or score <= -_INFINITY:
             continue
-        here = found.partial[1] == node if found.partial else node in found.active
-        score += stickiness if here else 0
+        score += stickiness if found.active == {node} else 0  # nothing sticks to two nodes, as in a migration
         others = sum(node in belief.active | {belief.planned} for name, belief in beliefs.items() if name != vm.name)
         rank = (-score, others, node)
         best = rank if best is None else min(best, rank)

@@ -180,7 +180,6 @@ def _attributes(ran: Ran, ident: str, reason: str) -> dict[str, str]:
         "last-rc-change": str(ran.when),
         "exec-time": "0",
         "queue-time": "0",
-        "op-digest": "0",
     }
     if ran.name in _MIGRATIONS:
         attributes |= {"migrate_source": ran.source, "migrate_target": ran.target}
