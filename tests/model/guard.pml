@@ -316,11 +316,13 @@ inline seat(i, k) {
        SAY(i, "n%d: the fence device lies: its locks are purged and it lives\n"); \
        n[i].lock = NL; n[i].lost = 0; n[i].outside = 1; step_done }
 
-/* The lockspace agent's stop and start. Before it leaves it closes the node (no hook admits any more), and proves that
+/* The lockspace agent's stop and start. Before it leaves it closes the node (no hook admits any more) and proves that
  * nothing of the VM is here; what the records say holds only while the node is not closed. */
+#define CLOSES (!LEAVE_UNPROVED && !LEAVE_BY_RECORDS)
 #define LOCKSPACE(i) \
   :: d_step { n[i].leaving == 0 && !n[i].outside && leaves < LEAVES -> \
-       SAY(i, "n%d: lockspace stop begins\n"); leaves++; n[i].closed = !LEAVE_UNPROVED; n[i].leaving = 1; step_done } \
+       SAY(i, "n%d: lockspace stop begins\n"); leaves++; n[i].closed = CLOSES; n[i].leaving = 1; \
+       n[i].record = (LEAVE_BY_RECORDS -> NL : n[i].record); step_done } \
   :: d_step { n[i].leaving == 1 && (LEAVE_UNPROVED || !MARKED(i)) -> \
        SAY(i, "n%d: lockspace stop: no start in flight\n"); n[i].leaving = 2; step_done } \
   :: d_step { n[i].leaving == 2 && ABSENT_NOW(i) -> \
@@ -332,7 +334,7 @@ inline seat(i, k) {
   :: d_step { n[i].leaving != 0 -> SAY(i, "n%d: lockspace stop is killed\n"); n[i].leaving = 0; step_done } \
   :: d_step { (n[i].outside || n[i].closed) && n[i].leaving == 0 && n[i].freeing == 0 && !BLOCKED && !PURGE_BEFORE_FENCING -> \
        SAY(i, "n%d: lockspace start\n"); \
-       if :: n[i].outside && !LEAVE_UNPROVED -> forget(i) :: else fi; \
+       if :: n[i].outside && CLOSES -> forget(i) :: else fi; \
        n[i].outside = 0; n[i].closed = 0; step_done }
 
 #define NODE(i) \

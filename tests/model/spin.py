@@ -46,6 +46,7 @@ BARRIERS = {
     "UNMARKED_RESUME": "a seat is given while somebody is still about to resume an earlier arrival on that node",
     "GO_ON_ALWAYS": "a paused source is let go on after a reseal, though others than the guard let copies run",
     "LEAVE_UNPROVED": "the lockspace is left before the records are void, and without a look for a start in flight",
+    "LEAVE_BY_RECORDS": "the lockspace is left after the records are lowered, which others can raise again meanwhile",
     "PURGE_BEFORE_FENCING": "locks are purged and the node lives: the fence device lies",
 }
 RUNNING = {"HANDOVER_RUNNING": 1, "DISK_LOCK": 1, "HAND_RESUMES_ARRIVALS": 1}
@@ -107,6 +108,7 @@ _ONE_BARRIER = (
     Case("resume of an arrival that nobody vouches for", OUTRUN, ("RESUME_UNNAMED",)),
     Case("a late resume meets the next arrival", TWICE, ("UNMARKED_RESUME",), {"MOVES": 2, "FAILURES": 0}),
     Case("the source goes on after its copy ran", OUTRUN, ("GO_ON_ALWAYS",), RUNNING),
+    Case("records raised while the lockspace is left", TWICE, ("LEAVE_BY_RECORDS",), {"LEAVES": 1, "MOVES": 0}),
     Case("the lockspace is left without proof", TWICE, ("LEAVE_UNPROVED",), {"LEAVES": 1, "MOVES": 0}),
 )
 
