@@ -1,10 +1,11 @@
-"""Remind Pacemaker of VMs that run here, sealed, and that it has given up or does not know of.
+"""Remind Pacemaker of VMs that it has given up or does not know of.
 
 It has no way out of two states by itself. After a failed migrate_to (on-fail=block) it schedules nothing for the VM
-any more, not even a monitor: the guest runs, but its end would go unnoticed. And a copy that sealed itself here just
-before its source died is unknown to it, so that it tries in vain to start the VM elsewhere. Both end when it forgets
-what it recorded and looks again. Nothing is decided here about who runs the VM: only one that is proven to run here
-under its seal is touched, and Pacemaker acts on what its own probes then say.
+any more, not even a monitor: a guest that runs on is not watched, and one that ended in its move stays down. And a copy
+that sealed itself here just before its source died is unknown to it, so that it tries in vain to start the VM
+elsewhere. Both end when it forgets what it recorded and looks again. Nothing is decided here about who runs the VM:
+only one that is proven to run here under its seal, or to be absent after a move from here, is touched; Pacemaker acts
+on what its own probes then say, and a start needs the seal as ever.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hacluster.guard import proof, state
 from hacluster.guard.child import run
 from hacluster.guard.dlm import EX
 from resource_agents import codes
-from resource_agents.sweep import domain_names
+from resource_agents.sweep import URI, domain_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ BLOCKED, UNKNOWN = "blocked", "not known to run here"
 
 
 def reconcile() -> None:
-    """Look at every VM that runs here under its seal; act on what has lasted."""
-    running, names = proof.scan().by_uuid, domain_names()
-    claims = {uuid: state.read(uuid) for uuid in names.keys() & running.keys()}
+    """Look at every VM that runs here under its seal, or ended in a move from here; act on what has lasted."""
+    seen, names = proof.scan(), domain_names()
+    claims = {uuid: state.read(uuid) for uuid in names.keys() & seen.by_uuid.keys()}
     sealed = [uuid for uuid, claim in claims.items() if claim.mode == EX and not claim.nonce]
-    if not sealed:
+    left = [uuid for uuid in names.keys() - seen.by_uuid.keys() if broken_off(uuid)]
+    if left:
+        active = proof.active_uuids(URI, ASK)
+        left = [uuid for uuid in left if proof.presence(uuid, active, seen).verdict == proof.ABSENT]
+    if not sealed and not left:
         return
     told = run(["crm_mon", "-1", "--output-as=xml"], ASK)
     if told.code != 0:
@@ -49,6 +54,20 @@ def reconcile() -> None:
         if due(uuid, what):
             codes.log(names[uuid], f"runs here, sealed, but Pacemaker has it as {what}; it is told to look again")
             _forget(names[uuid], order(cluster, node, what))
+    for uuid in left:
+        what = oddity(cluster, names[uuid], node)
+        if due(uuid, what if what == BLOCKED else "", 0.0):
+            codes.log(
+                names[uuid], "ended in its move from here, and Pacemaker has it blocked; it is told to look again"
+            )
+            _forget(names[uuid], order(cluster, node, what))
+
+
+def broken_off(uuid: str) -> bool:
+    """Whether the last that this node's agent did for a VM was a move that failed, or that it was killed in."""
+    if (state.read_pairs(state.path(uuid, ".failed")) or {}).get("action") == "migrate_to":
+        return True
+    return state.read_pairs(state.path(uuid, ".moving")) is not None and not state.in_flight(uuid, ".moving")
 
 
 def oddity(cluster: Element, name: str, node: str) -> str:
@@ -72,8 +91,9 @@ def order(cluster: Element, node: str, what: str) -> list[str]:
     return [other for other in online if other != node] + [node]
 
 
-def due(uuid: str, what: str) -> bool:
-    """Whether this state has lasted long enough to be acted on; an empty one ends the account."""
+def due(uuid: str, what: str, first: float = FIRST) -> bool:
+    """Whether this state has lasted long enough to be acted on, at `first` so many seconds; an empty one ends the
+    account."""
     path, now = state.path(uuid, ".odd"), time.monotonic()
     if not what:
         state.remove(path)
@@ -82,10 +102,10 @@ def due(uuid: str, what: str) -> bool:
     try:
         since, patience = float(noted["since"]), float(noted["patience"])
     except (KeyError, ValueError):
-        since, patience = now, FIRST
+        since, patience = now, first
     over = now - since >= patience
     if over:
-        since, patience = now, min(2 * patience, LONGEST)
+        since, patience = now, min(max(2 * patience, FIRST), LONGEST)
     state.write_pairs(path, {"since": str(since), "patience": str(patience), "what": what})
     return over
 

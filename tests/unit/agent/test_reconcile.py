@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from hacluster.guard import state
+from hacluster.guard import proof, state
+from hacluster.guard.child import Result
+from hacluster.guard.proof import Scan
 from resource_agents import reconcile
 
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
@@ -57,3 +60,50 @@ def test_only_what_lasts_is_acted_on_and_ever_less_often(tmp_path: Path, monkeyp
     assert max(later - earlier for earlier, later in itertools.pairwise(acted)) <= 3600
     assert not reconcile.due(UUID, "")
     assert not reconcile.due(UUID, reconcile.BLOCKED), "the account has begun anew"
+
+
+def test_a_vm_that_is_down_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "RUN", str(tmp_path))
+    assert reconcile.due(UUID, reconcile.BLOCKED, 0.0)
+    assert not reconcile.due(UUID, reconcile.BLOCKED, 0.0), "the second time it is"
+
+
+@pytest.mark.parametrize(
+    ("action", "moving", "expected"),
+    [("migrate_to", 0, True), ("start", 0, False), ("", 0, False), ("", 4194305, True), ("", os.getpid(), False)],
+    ids=["a failed move", "a failed start", "nothing", "a killed agent's move", "a move under way"],
+)
+def test_what_counts_as_a_move_that_was_broken_off_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str, moving: int, expected: bool
+) -> None:
+    monkeypatch.setattr(state, "RUN", str(tmp_path))
+    if action:
+        state.write_pairs(state.path(UUID, ".failed"), {"action": action})
+    if moving:
+        state.mark(UUID, ".moving", moving)
+    assert reconcile.broken_off(UUID) is expected
+
+
+@pytest.mark.parametrize(
+    ("verdict", "blocked", "forgotten"),
+    [(proof.ABSENT, True, ["n2", "n1"]), (proof.ABSENT, False, []), (proof.UNKNOWN, True, [])],
+)
+def test_a_guest_that_ended_in_its_move_does_not_stay_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, blocked: bool, forgotten: list[str]
+) -> None:
+    monkeypatch.setattr(state, "RUN", str(tmp_path))
+    monkeypatch.setattr(state, "node_name", lambda: "n1")
+    monkeypatch.setattr(reconcile, "domain_names", lambda: {UUID: "web"})
+    monkeypatch.setattr(proof, "scan", Scan)
+    monkeypatch.setattr(proof, "active_uuids", lambda _uri, _timeout: frozenset() if verdict == proof.ABSENT else None)
+    state.write_pairs(state.path(UUID, ".failed"), {"action": "migrate_to"})
+    told = cluster(f'<resource id="web" managed="false" blocked="{str(blocked).lower()}"/>')
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], _timeout: float) -> Result:
+        asked.append(argv)
+        return Result(0, ElementTree.tostring(told, encoding="unicode") if argv[0] == "crm_mon" else "", "")
+
+    monkeypatch.setattr(reconcile, "run", run)
+    reconcile.reconcile()
+    assert [argv[-1] for argv in asked if "--refresh" in argv] == forgotten
