@@ -219,8 +219,10 @@ inline let_go(i) {
        SAY(i, "n%d: its release is killed\n"); n[i].freeing = 0; n[i].handed = 0; \
        n[i].nonce = (n[i].record == NL -> 0 : n[i].nonce); step_done }
 
-#define BY_ITS_SEAT(i) (CLAIM(i) == CR && n[i].announced && INCOMING_ALLOWED(CR) && ABSENT_NOW(i))
-#define BY_THE_RECORD(i) (FRESH_START_ALLOWED(CLAIM(i)) && (CLAIM(i) != CR || !n[i].announced) && ABSENT_NOW(i))
+/* What prepare sees of an earlier QEMU on its own node. */
+#define CLEAR(i) (n[i].qemu == NONE && (PREPARE_SEES_THE_LIVING || !n[i].dying))
+#define BY_ITS_SEAT(i) (CLAIM(i) == CR && n[i].announced && INCOMING_ALLOWED(CR) && CLEAR(i))
+#define BY_THE_RECORD(i) (FRESH_START_ALLOWED(CLAIM(i)) && (CLAIM(i) != CR || !n[i].announced) && CLEAR(i))
 
 inline admit(i, move_s) { n[i].birth = ADMITTED; n[i].starting = 1; n[i].announced = 0; n[i].incoming = move_s }
 
