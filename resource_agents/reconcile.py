@@ -42,25 +42,29 @@ def reconcile() -> None:
         left = [uuid for uuid in left if proof.presence(uuid, active, seen).verdict == proof.ABSENT]
     if not sealed and not left:
         return
-    told = run(["crm_mon", "-1", "--output-as=xml"], ASK)
-    if told.code != 0:
-        return
-    from xml.etree import ElementTree
-
-    cluster = ElementTree.fromstring(told.out)
-    node = state.node_name()
-    for uuid in sealed:
+    node, cluster = state.node_name(), _cluster()
+    for uuid in sealed if cluster is not None else []:
         what = oddity(cluster, names[uuid], node)
         if due(uuid, what):
             codes.log(names[uuid], f"runs here, sealed, but Pacemaker has it as {what}; it is told to look again")
-            _forget(names[uuid], order(cluster, node, what))
-    for uuid in left:
+            _forget(names[uuid], node, what)
+    for uuid in left if cluster is not None else []:
         what = oddity(cluster, names[uuid], node)
         if due(uuid, what if what == BLOCKED else "", 0.0):
             codes.log(
                 names[uuid], "ended in its move from here, and Pacemaker has it blocked; it is told to look again"
             )
-            _forget(names[uuid], order(cluster, node, what))
+            _forget(names[uuid], node, what)
+
+
+def _cluster() -> Element | None:
+    """What crm_mon shows; None when it does not answer."""
+    told = run(["crm_mon", "-1", "--output-as=xml"], ASK)
+    if told.code != 0:
+        return None
+    from xml.etree import ElementTree
+
+    return ElementTree.fromstring(told.out)
 
 
 def broken_off(uuid: str) -> bool:
@@ -70,13 +74,20 @@ def broken_off(uuid: str) -> bool:
     return state.read_pairs(state.path(uuid, ".moving")) is not None and not state.in_flight(uuid, ".moving")
 
 
-def oddity(cluster: Element, name: str, node: str) -> str:
-    """What is wrong with Pacemaker's picture of a VM that runs on `node`; empty if it is right, or not Pacemaker's."""
+def oddity(cluster: Element | None, name: str, node: str) -> str:
+    """What is wrong with Pacemaker's picture of a VM on `node`; empty if it is right, or another node's to mend.
+
+    A block is mended by the one node whose migrate_to failed: two that make their nodes forget at the same time make
+    a new home forget while another remembers the move to it.
+    """
+    if cluster is None:
+        return ""
     resource = next((found for found in cluster.iter("resource") if found.get("id") == name), None)
-    if resource is None:
+    if resource is None or resource.get("pending"):
         return ""
     if resource.get("blocked") == "true":  # crm_mon calls it not managed then, as if an admin had wished so
-        return BLOCKED
+        failed = [(found.get("op_key"), found.get("node")) for found in cluster.iter("failure")]
+        return BLOCKED if (f"{name}_migrate_to_0", node) in failed else ""
     if resource.get("managed") == "false":
         return ""
     return "" if node in [found.get("name") for found in resource.iter("node")] else UNKNOWN
@@ -110,7 +121,11 @@ def due(uuid: str, what: str, first: float = FIRST) -> bool:
     return over
 
 
-def _forget(name: str, nodes: list[str]) -> None:
-    for node in nodes:
-        run(["crm_resource", "--refresh", "--resource", name, "--node", node], ASK)
+def _forget(name: str, node: str, what: str) -> None:
+    """One node after the other, as long as Pacemaker's picture stays what it was: an operator may be at it too."""
+    cluster = _cluster()
+    for each in order(cluster, node, what) if cluster is not None else []:
+        if oddity(_cluster(), name, node) != what:
+            return
+        run(["crm_resource", "--refresh", "--resource", name, "--node", each], ASK)
         run(["crm_resource", "--wait", f"--timeout={SETTLE}"], SETTLE + 5.0)

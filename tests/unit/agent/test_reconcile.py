@@ -18,11 +18,12 @@ from resource_agents import reconcile
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
 
 
-def cluster(resource: str) -> ElementTree.Element:
+def cluster(resource: str, failed: str = "n1") -> ElementTree.Element:
     nodes = "".join(f'<node name="{name}" online="{online}"/>' for name, online in
                     (("n1", "true"), ("n2", "true"), ("n3", "false")))  # fmt: skip
     return ElementTree.fromstring(
-        f"<pacemaker-result><nodes>{nodes}</nodes><resources>{resource}</resources></pacemaker-result>"
+        f"<pacemaker-result><nodes>{nodes}</nodes><resources>{resource}</resources><failures>"
+        f'<failure op_key="web_migrate_to_0" node="{failed}"/></failures></pacemaker-result>'
     )
 
 
@@ -40,6 +41,34 @@ def cluster(resource: str) -> ElementTree.Element:
 )
 def test_what_pacemaker_has_wrong(resource: str, expected: str) -> None:
     assert reconcile.oddity(cluster(resource), "web", "n1") == expected
+
+
+def test_a_block_is_mended_by_the_node_whose_move_failed_and_by_no_other() -> None:
+    """Two at a time make a new home forget while another node remembers the move to it: the guest is restarted."""
+    blocked = '<resource id="web" managed="false" blocked="true"/>'
+    assert reconcile.oddity(cluster(blocked, "n1"), "web", "n1") == reconcile.BLOCKED
+    assert reconcile.oddity(cluster(blocked, "n2"), "web", "n1") == ""
+
+
+def test_nothing_is_forgotten_while_an_operation_is_under_way() -> None:
+    moving = '<resource id="web" managed="true" blocked="false" pending="Migrating"><node name="n2"/></resource>'
+    assert reconcile.oddity(cluster(moving), "web", "n1") == ""
+
+
+def test_it_stops_when_pacemakers_picture_changes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = '<resource id="web" managed="false" blocked="true"/>'
+    mended = '<resource id="web" managed="true" blocked="false"><node name="n2"/></resource>'
+    pictures = iter([blocked, blocked, mended, mended])
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], _timeout: float) -> Result:
+        asked.append(argv)
+        mon = argv[0] == "crm_mon"
+        return Result(0, ElementTree.tostring(cluster(next(pictures)), encoding="unicode") if mon else "", "")
+
+    monkeypatch.setattr(reconcile, "run", run)
+    reconcile._forget("web", "n1", reconcile.BLOCKED)
+    assert [argv[-1] for argv in asked if "--refresh" in argv] == ["n2"]
 
 
 def test_the_home_of_a_blocked_vm_forgets_last_and_nodes_that_are_away_not_at_all() -> None:
