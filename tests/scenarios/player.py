@@ -5,7 +5,8 @@ destroy, resume, suspend, migrate) · power cut NODE · power on NODE · isolate
 · kill WHO · remove claim VM · lose the reply · the copy fails · wait SECONDS · settle
 
 Points (`at`): claimed, claim removed; OPERATION begins, OPERATION ends (start, stop, monitor, migrate_to,
-migrate_from); hook OPERATION; migration begins, copies, switches over, finishes; source goes on (after a migration that failed); guest boots.
+migrate_from); hook OPERATION; migration begins, copies, switches over, finishes; source goes on
+(after a migration that failed); guest boots.
 """
 
 from __future__ import annotations
