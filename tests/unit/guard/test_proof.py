@@ -102,19 +102,21 @@ def test_a_start_in_flight_is_present(tmp_path: Path) -> None:
     assert (found.verdict, found.evidence) == (PRESENT, "libvirt is just starting it")
 
 
-def test_an_agents_own_marker_does_not_stand_in_its_own_way_but_in_everybody_elses(tmp_path: Path) -> None:
-    state.mark(UUID, ".agent", os.getpid(), str(tmp_path))
-    assert proof.presence(UUID, frozenset(), Scan(), str(tmp_path)).verdict == ABSENT
-    state.mark(UUID, ".agent", 1, str(tmp_path))
-    assert proof.presence(UUID, frozenset(), Scan(), str(tmp_path)).verdict == PRESENT
-
-
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "-uuid", UUID])
     yield child
     child.kill()
     child.wait()
+
+
+def test_an_agents_own_marker_does_not_stand_in_its_own_way_but_in_everybody_elses(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    state.mark(UUID, ".agent", os.getpid(), str(tmp_path))
+    assert proof.presence(UUID, frozenset(), Scan(), str(tmp_path)).verdict == ABSENT
+    state.mark(UUID, ".agent", sleeper.pid, str(tmp_path))
+    assert proof.presence(UUID, frozenset(), Scan(), str(tmp_path)).verdict == PRESENT
 
 
 def started(child: subprocess.Popen[bytes]) -> Process:
