@@ -139,6 +139,10 @@ class World:
                     fault.act()
         self.timeline.check()
 
+    def calm(self) -> None:
+        """Nothing that was planned for a point happens any more."""
+        self._faults.clear()
+
     @property
     def waiting_faults(self) -> tuple[str, ...]:
         """Points that were never passed: a scenario that waits for one of them does not test what it says."""

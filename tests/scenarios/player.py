@@ -3,10 +3,11 @@
 Commands (`do`): hactl vm move VM [NODE] [--resume] · hactl vm start|stop|cleanup VM · virsh COMMAND VM [NODE] (create,
 destroy, resume, suspend, migrate) · power cut NODE · power on NODE · isolate NODE… · heal · board NODE works|lies|dead
 · kill WHO · remove claim VM · lose the reply · the copy fails · wait SECONDS · settle
+· at POINT: COMMAND (from now on, once) · calm (no more of these)
 
 Points (`at`): claimed, claim removed; OPERATION begins, OPERATION ends (start, stop, monitor, migrate_to,
-migrate_from); hook OPERATION; migration begins, copies, switches over, finishes; source goes on
-(after a migration that failed); guest boots.
+migrate_from); hook OPERATION; migration begins, copies, switches over, finishes; source goes on (after a migration
+that failed); guest boots.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Player:
     def play(self) -> list[str]:
         """Everything that is not as it must be; nothing when the scenario holds."""
         try:
-            self._prepare()
+            self.prepare()
             for step in self.scenario.steps:
                 self.do(step)
             self.world.run(PATIENCE, lambda: all(p.ended for p in self.people.values()))
@@ -95,7 +96,8 @@ class Player:
         finally:
             self.world.close()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Start the cluster, with the VMs where the scenario wants them, and arm its faults."""
         begun = self.world.run(60.0, lambda: self.world.timeline.now > 2.0 and self.world.settled())
         assert begun, "the cluster did not start"
         for part in self.world.cluster.parts:
@@ -125,6 +127,10 @@ class Player:
         """What a step does, ready to be done also in the middle of something else."""
         words = step.do.split()
         cluster, world = self.world.cluster, self.world
+        if words[0] == "at":
+            point, _, what = step.do.removeprefix("at ").partition(": ")
+            planned = self._action(Step(what, on=step.on, by=step.by, meanwhile=True))
+            return lambda: world.at(point, planned)
         if words[:2] == ["hactl", "vm"]:
             return lambda: self._person(step, world.operator(step.do, self._hactl(words[2:], step.on or "n3")))
         if words[0] == "virsh":
@@ -139,6 +145,7 @@ class Player:
         simpler: dict[str, Callable[[], None]] = {
             "isolate": lambda: cluster.isolate(words[1:]),
             "heal": cluster.heal,
+            "calm": world.calm,
             "board": lambda: cluster.boards.update({words[1]: words[2]}),  # type: ignore[dict-item]  # checked by its use
             "kill": lambda: world.timeline.kill(self.people[words[1]]),
         }
@@ -191,14 +198,15 @@ class Player:
             return wrong
         wrong += world.witness.broken
         for vm in self.paths:
-            where, locks = world.where(vm), self._locks(vm)
+            where, locks = world.where(vm), self.locks(vm)
             if list(where.values()) == ["running"] and locks != {next(iter(where)): "EX"}:
                 wrong.append(f"{vm} runs on {next(iter(where))}, but its run-lock is {locks or 'held by nobody'}")
         if not expect.claim:
             wrong += [f"the claim {ident} is left" for ident in self._claims()]
         return wrong
 
-    def _locks(self, vm: str) -> dict[str, str]:
+    def locks(self, vm: str) -> dict[str, str]:
+        """The mode in which each node holds the run-lock of a VM."""
         uuid, names = self.world.uuid(vm), ("NL", "CR", "CW", "PR", "PW", "EX")
         held = self.world.payload.fabric.locks.values()
         return {lock.node: names[lock.mode] for lock in held if lock.resource == uuid}
