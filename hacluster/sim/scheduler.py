@@ -121,7 +121,7 @@ def _migration(cib: etree._Element, found: Belief, ran: tuple[Ran, ...], op: Ran
     """What a recorded migrate_to says, beside the records of both nodes (unpack_migrate_to_* in Pacemaker)."""
     # Pacemaker looks for any migrate_from of the same pair, also one of an earlier move: see there-and-back.toml.
     arrival = next((a for a in ran if (a.name, a.node, a.source) == ("migrate_from", op.target, op.node)), None)
-    newer_here = _newer(ran, op.node, arrival or op)
+    newer_here = _newer(ran, op.node, op)
     newer_there = _newer(ran, op.target, arrival or op)
     if not op.ok:
         if not newer_here:

@@ -23,6 +23,7 @@ from tests.scenarios.scenario import read
 
 NAMES = (
     "there-and-back",
+    "same-pair-again-with-an-abort",
     "claim-removed",
     "source-dies-at-switch-over",
     "migration-fails",

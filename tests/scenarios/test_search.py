@@ -115,7 +115,7 @@ class Search(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=60, stateful_step_count=12, deadline=None, derandomize=True, database=None,
+    max_examples=40, stateful_step_count=12, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck), print_blob=False,
 )  # fmt: skip
 TestSearch = Search.TestCase
