@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from hacluster.cib import managed
+from hacluster.ports import Unreachable
 from hacluster.problems import Refused
 from hacluster.sim.children import children
 from hacluster.sim.cluster import Cluster
@@ -93,13 +94,13 @@ class World:
         return Ports(pacemaker, hosts, runner, SimClock(self.timeline))
 
     def operator(self, name: str, work: Callable[[], object]) -> Process:
-        """Somebody at a terminal outside of the cluster; a refusal is the process's result."""
+        """Somebody at a terminal outside of the cluster; a refusal, or a node that is silent, is the result."""
 
         def body() -> object:
             try:
                 return work()
-            except Refused as refused:
-                return refused
+            except (Refused, Unreachable) as told:
+                return told
 
         return self.timeline.spawn(name, body)
 

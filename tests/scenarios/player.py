@@ -24,6 +24,7 @@ from hacluster.cib import compile as compiling
 from hacluster.cib import managed
 from hacluster.cib.names import domain_file
 from hacluster.edge.hosts import read as read_probe
+from hacluster.ports import Unreachable
 from hacluster.problems import Refused
 from hacluster.sim.payload import Edits
 from hacluster.sim.timeline import Process
@@ -227,14 +228,14 @@ class Player:
             if found != boots:
                 wrong.append(f"the guest of {vm} booted {found} times, not {boots}")
         for who, what in expect.told.items():
-            if (said := self.told(who)) != what and not said.startswith(what + " "):
+            if what not in ((said := self.told(who)), *said.split()):
                 wrong.append(f"{who} was told {said}, not {what}: {self.words(who)}")
         if expect.fenced != tuple(self.world.cluster.fenced):
             wrong.append(f"fenced were {self.world.cluster.fenced}, not {list(expect.fenced)}")
         return wrong
 
     def told(self, who: str) -> str:
-        """An outcome in a word: done, failed, killed, waits, or the codes of a refusal."""
+        """An outcome in a word: done, failed, killed, waits, silence, or the codes of a refusal."""
         process = self.people[who]
         if not process.ended:
             return "waits"
@@ -244,6 +245,8 @@ class Player:
             return "killed"
         if isinstance(process.result, Refused):
             return " ".join(dict.fromkeys(problem.code for problem in process.result.problems))
+        if isinstance(process.result, Unreachable):
+            return "silence"
         return "failed" if isinstance(process.result, int) and process.result else "done"
 
     def words(self, who: str) -> str:

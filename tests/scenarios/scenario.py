@@ -25,7 +25,7 @@
     [expect]
     runs.web = "n2"             # or "nowhere"
     boots.web = 1               # fresh starts of its guest
-    told.alice = "HA430"        # the (first) code of the refusal; "done", "failed", "killed", "waits"
+    told.alice = "HA430"        # a code of the refusal; "done", "failed", "killed", …
     fenced = ["n1"]
     broken = "runs twice"       # a test of the test: the witness must say this
 
