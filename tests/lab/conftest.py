@@ -30,14 +30,18 @@ def skip_without_lab() -> None:
         pytest.skip("no lab here: " + "; ".join(problem.message for problem in problems))
 
 
-@pytest.fixture(scope="session")
-def bed() -> Iterator[Bed]:
-    """The shipped lab: nodes n1, n2, n3 online, nothing in the CIB, /etc/hacluster/cluster.toml on each node."""
+def fresh_lab(kind: str = "t") -> Iterator[Bed]:
+    """The shipped lab, new: nodes online, nothing in the CIB, the spec on each node; taken down without a trace."""
     skip_without_lab()
-    lab = Bed(lab_name(), cluster())
+    lab = Bed(lab_name(kind), cluster())
     try:
         lab.up(spec=SPEC.read_bytes())
         yield lab
     finally:
-        left = lab.down()
-        assert left == []
+        assert lab.down() == []
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """One lab for all modules that leave it as they found it, or with the shipped spec applied."""
+    yield from fresh_lab()

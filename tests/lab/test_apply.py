@@ -11,7 +11,7 @@ import pytest
 
 from hacluster.lab.bed import Bed
 from tests.lab.admin import Admin
-from tests.lab.conftest import SPEC, cluster, lab_name, skip_without_lab
+from tests.lab.conftest import SPEC, fresh_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
@@ -22,13 +22,7 @@ VMS = ("web", "db", "mail")
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:
     """A lab of its own: these tests begin with an empty configuration and leave foreign things in it."""
-    skip_without_lab()
-    lab = Bed(lab_name("a"), cluster())
-    try:
-        lab.up(spec=SPEC.read_bytes())
-        yield lab
-    finally:
-        assert lab.down() == []
+    yield from fresh_lab("a")
 
 
 @pytest.fixture(scope="module")
