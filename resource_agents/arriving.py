@@ -18,7 +18,7 @@ from hacluster.guard.dlm import CR, EX, NL, PW, Busy, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import Failed
-from resource_agents.presence import ASK, LOCK, complaint, give_back, presence, virsh
+from resource_agents.presence import ASK, LOCK, complaint, give_back, presence, resume, virsh
 from resource_agents.sweep import URI, sweep_one
 from resource_agents.vm import LIBVIRT_RUN, look
 
@@ -85,10 +85,11 @@ def _without_seat(lock: RunLock, deadline: Deadline) -> int:
 
 
 def _resume(vm: Vm, deadline: Deadline) -> Sight:
-    result = virsh(vm, deadline.left(ASK), "resume", vm.uuid)
+    result = resume(vm.uri, vm.uuid, deadline.left(ASK), RunLock(vm.uuid).recorded().nonce)
     sight = look(vm.name, vm.uuid)
     if sight.state != "running":
-        raise Failed(f"{vm.name} is sealed on {vm.node}, but does not resume: {complaint(result)}")
+        said = complaint(result) if result else "its record has changed meanwhile"
+        raise Failed(f"{vm.name} is sealed on {vm.node}, but does not resume: {said}")
     return sight
 
 
@@ -150,7 +151,7 @@ def _finish(vm_name: str, uuid: str, lock: RunLock) -> None:
         discard(vm_name, uuid)
         return
     if sight.state == "paused" and not sight.stay_paused:
-        run(["virsh", "-q", "resume", uuid], ASK)
+        resume(URI, uuid, ASK, claim.nonce)
         sight = look(vm_name, uuid)
     if sight.stay_paused or sight.state == "running":
         lock.settle()

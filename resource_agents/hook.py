@@ -58,7 +58,9 @@ def prepare(name: str, uuid: str, xml: str, daemon: int) -> None:
     announced = state.read_pairs(state.path(uuid, ".incoming"))
     state.mark(uuid, ".starting", daemon)
     state.remove(state.path(uuid, ".incoming"))
+    state.remove(state.path(uuid, ".arriving"))
     try:
+        _still_joined(name)
         claim = state.read(uuid)
         if claim.mode == CR and announced is not None:
             _same_move(name, claim.nonce, announced.get("nonce", ""), nonce_of(xml))
@@ -69,6 +71,13 @@ def prepare(name: str, uuid: str, xml: str, daemon: int) -> None:
     except Vetoed:
         state.remove(state.path(uuid, ".starting"))
         raise
+
+
+def _still_joined(name: str) -> None:
+    """A node that leaves the lockspace closes itself and looks for markers then: one of the two sees the other."""
+    if state.leaving():
+        here = state.node_name()
+        raise Vetoed(f"{name} may not start on {here}: it is not in the lockspace of the run-locks; pcs cluster start")
 
 
 def _same_move(name: str, seat: str, announced: str, arriving: str) -> None:
@@ -126,10 +135,11 @@ def migrate(name: str, uuid: str, xml: str, daemon: int) -> None:
     if not nonce:
         raise Vetoed(f"{name} is not moved by hand; to move it to {here}, type: hactl vm move {name} {here}")
     try:
-        state.mark(uuid, ".starting", daemon, lifetime=ANNOUNCED)
+        # A marker of its own: a refusal must not take away the one of a start that is under way here.
+        state.mark(uuid, ".arriving", daemon, lifetime=ANNOUNCED)
         RunLock(uuid).take_seat(here, nonce, SEAT)
     except DlmError as problem:
-        state.remove(state.path(uuid, ".starting"))
+        state.remove(state.path(uuid, ".arriving"))
         raise Vetoed(
             f"{name} gets no seat on {here}: {problem}; to move it, type: hactl vm move {name} {here}"
         ) from None
@@ -137,7 +147,7 @@ def migrate(name: str, uuid: str, xml: str, daemon: int) -> None:
 
 
 def restore(name: str, uuid: str, xml: str, daemon: int) -> None:
-    """A saved image is about to be resumed: as a fresh start, only a sealed node may."""
+    """A saved image is about to be resumed: as a fresh start, only a sealed node may. prepare follows."""
     _refuse(name, state.read(uuid).mode, table.RESTORE, _how_to(name))
 
 

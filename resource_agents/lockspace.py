@@ -12,7 +12,7 @@ import sys
 
 from hacluster.guard import VERSION, dlm, state
 from hacluster.guard.child import in_background, in_child, run
-from hacluster.guard.dlm import NL, DlmError
+from hacluster.guard.dlm import DlmError
 from resource_agents import codes
 from resource_agents.codes import ATTRIBUTE, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
@@ -48,9 +48,17 @@ def monitor(_deadline: Deadline) -> int:
     """Membership by witness; the hook's integrity; and a sweep in the background."""
     if not dlm.joined() or state.read_pairs(state.LOCKSPACE) is None:
         return codes.NOT_RUNNING
+    _stay()
     _guard_hook()
     _sweep_in_background()
     return codes.SUCCESS
+
+
+def _stay() -> None:
+    """A stop that was killed has left the node closed, but in the lockspace; Pacemaker, which asks, wants it open."""
+    record = state.read_pairs(state.LOCKSPACE) or {}
+    if record.get("leaving") == "1":
+        state.write_pairs(state.LOCKSPACE, {**record, "leaving": "0"})
 
 
 def stop(deadline: Deadline) -> int:
@@ -58,15 +66,10 @@ def stop(deadline: Deadline) -> int:
     if not dlm.joined():
         state.remove(state.LOCKSPACE)
         return codes.SUCCESS
-    from resource_agents.sweep import present, sweep
+    from resource_agents.sweep import sweep
 
     sweep()
-    _refuse_if(present())
-    # The records go before the locks do, and it is looked once more after they went: a start that the hook admits
-    # meanwhile on a record has left its marker by then. After a refusal here the next adoption heals them.
-    for uuid in state.known():
-        state.write(uuid, state.State(NL))
-    _refuse_if(present())
+    _close()
     _announce(False)
 
     def leave() -> str:
@@ -84,8 +87,15 @@ def stop(deadline: Deadline) -> int:
     return codes.SUCCESS
 
 
-def _refuse_if(left: tuple[str, ...]) -> None:
-    if left:
+def _close() -> None:
+    """Admit nothing any more, then prove that nothing is here: records and locks may outlast the sweep, and what the
+    hook admits on one meanwhile has left its marker before it looks whether the node is closed."""
+    from resource_agents.sweep import present
+
+    record = state.read_pairs(state.LOCKSPACE) or {}
+    state.write_pairs(state.LOCKSPACE, {**record, "leaving": "1"})
+    if left := present():
+        state.write_pairs(state.LOCKSPACE, {**record, "leaving": "0"})
         raise Failed(f"the guard stays: {', '.join(left)} runs here; stop or move it first")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from hacluster.guard import proof
-from hacluster.guard.dlm import DlmError, joined
+from hacluster.guard import proof, state
+from hacluster.guard.dlm import EX, DlmError, joined
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 
@@ -36,15 +37,45 @@ def complaint(result: Result) -> str:
     return " ".join(lines) or f"virsh ended with {result.code}"
 
 
-def go_on(uri: str, uuid: str, sight: Sight, timeout: float) -> None:
-    """Resume a guest that a broken move left paused on its source. Only after a reseal: no copy waits elsewhere then.
+def resume(uri: str, uuid: str, timeout: float, nonce: str) -> Result | None:
+    """virsh resume of a guest that is sealed here and, with a `nonce`, is still that move's arrival; None if it is not.
 
-    A guest that an operator paused has another reason in libvirt's status and stays as it is.
+    Marked first, and the record read then: a resume that comes late would let the next arrival run under its seat.
     """
     from hacluster.guard.child import run
 
+    suffix = f".resuming.{os.getpid()}"
+    state.mark(uuid, suffix, os.getpid())
+    claim = state.read(uuid)
+    if claim.mode != EX or claim.nonce != nonce:
+        state.remove(state.path(uuid, suffix))
+        return None
+    result = run(["virsh", "-q", "-c", uri, "resume", uuid], timeout)
+    if result.code is not None:  # else libvirt may still do it
+        state.remove(state.path(uuid, suffix))
+    return result
+
+
+def waits(uuid: str) -> bool:
+    """Whether the copy of the move that this node's gate is open for waits for the seal. Asked before a reseal."""
+    note, claim = state.read_pairs(state.path(uuid, ".waits")) or {}, state.read(uuid)
+    return bool(claim.nonce) and note.get("nonce") == claim.nonce
+
+
+def go_on(uri: str, uuid: str, sight: Sight, timeout: float, *, waited: bool) -> None:
+    """Resume a guest that a broken move left paused on its source. Only after a reseal: no copy waits elsewhere then.
+
+    `waited` is what `waits` said before it. A copy that libvirt lets run by itself (handover=running) may have run, and
+    have ended again: then it is the source that is behind, and is left to people. A guest that an operator paused has
+    another reason in libvirt's status and stays as it is.
+    """
     if sight.alive and (sight.state, sight.reason) == ("paused", "migration") and not sight.job:
-        run(["virsh", "-q", "-c", uri, "resume", uuid], timeout)
+        if waited:
+            resume(uri, uuid, timeout, "")
+        else:
+            codes.log(
+                uuid, "stays paused: its copy may have run; stop and start it afresh (hactl vm stop)", warning=True
+            )
 
 
 def presence(vm: Vm, timeout: float, ended: bool = False) -> Presence:

@@ -15,7 +15,7 @@ from hacluster.guard.child import in_background
 from hacluster.guard.dlm import CR, NL, PW, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
-from resource_agents.presence import go_on
+from resource_agents.presence import go_on, waits
 from resource_agents.vm import look
 
 URI = "qemu:///system"
@@ -55,9 +55,10 @@ def _mend(uuid: str) -> None:
                 lock.seal(LOCK)
                 codes.log(name or uuid, "ran here without its run-lock; it is sealed now", warning=True)
         elif mode == PW and not state.in_flight(uuid, ".moving"):
+            waited = waits(uuid)
             lock.reseal(0.5)
             codes.log(name or uuid, "a gate left open by an unfinished move is sealed again")
-            go_on(URI, uuid, look(name, uuid), ASK)
+            go_on(URI, uuid, look(name, uuid), ASK, waited=waited)
         elif mode == CR and name and not state.in_flight(uuid, ".attended") and look(name, uuid).complete:
             from resource_agents.arriving import attend
 

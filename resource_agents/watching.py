@@ -15,7 +15,7 @@ from hacluster.guard.dlm import CR, EX, NL, PW, Busy, DlmError, Unknown
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import Failed
-from resource_agents.presence import ASK, LOCK, give_back, go_on, presence, virsh
+from resource_agents.presence import ASK, LOCK, complaint, give_back, go_on, presence, resume, waits
 from resource_agents.vm import look
 
 TYPE_CHECKING = False
@@ -69,10 +69,11 @@ def present(vm: Vm, sight: Sight, process: proof.Process, deadline: Deadline) ->
 
 def _close_gate(vm: Vm, lock: RunLock, sight: Sight) -> None:
     """A gate that a broken move left open. A seat may still stand against it: the guest runs here all the same."""
+    waited = waits(vm.uuid)
     try:
         lock.reseal(0.5)
         codes.log(vm.name, "a gate left open by an unfinished move is sealed again")
-        go_on(vm.uri, vm.uuid, sight, ASK)
+        go_on(vm.uri, vm.uuid, sight, ASK, waited=waited)
     except DlmError as problem:
         codes.log(vm.name, f"runs here with its gate open: {problem}", warning=True)
 
@@ -105,12 +106,11 @@ def finish_handover(vm: Vm, lock: RunLock, sight: Sight, deadline: Deadline) -> 
     if not sight.complete:
         raise Failed(f"{vm.name} is sealed on {vm.node}, but its memory never arrived completely; stop it")
     if sight.state == "paused" and not sight.stay_paused:
-        result = virsh(vm, deadline.left(ASK), "resume", vm.uuid)
+        result = resume(vm.uri, vm.uuid, deadline.left(ASK), claim.nonce)
         sight = look(vm.name, vm.uuid)
         if sight.state != "running":
-            from resource_agents.presence import complaint
-
-            raise Failed(f"{vm.name} arrived on {vm.node} and is sealed, but does not resume: {complaint(result)}")
+            said = complaint(result) if result else "its record has changed meanwhile"
+            raise Failed(f"{vm.name} arrived on {vm.node} and is sealed, but does not resume: {said}")
     lock.settle()
 
 

@@ -118,6 +118,8 @@ class RunLock:
         def work(port: Port, deadline: float) -> str:
             mode, lkid = self._adopt(port)
             self._allowed(mode, table.TAKE_SEAT)
+            if state.resuming(self.uuid, self.directory):
+                raise NotAllowed("this node is still about to resume an earlier arrival of it; try again in a minute")
             if mode == NL:
                 self._begin()
                 grant = self._new(port, CR)

@@ -139,6 +139,8 @@ def starting(uuid: str, directory: str = "") -> str:
     """The evidence for a start under way; empty when there is none."""
     if state.in_flight(uuid, ".starting", directory):
         return "libvirt is just starting it"
+    if state.in_flight(uuid, ".arriving", directory):
+        return "libvirt has announced its arrival"
     agent = state.read_pairs(state.path(uuid, ".agent", directory))
     if agent is not None and agent.get("pid") != str(os.getpid()) and agent.get("pid") != str(os.getppid()):
         return "an agent is just starting it" if state.in_flight(uuid, ".agent", directory) else ""

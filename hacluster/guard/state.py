@@ -3,9 +3,12 @@
 /run/hacluster/vm/UUID            the mode of this node's run-lock; it never claims more than the lock itself
 /run/hacluster/vm/UUID.qemu       pid and start time of its QEMU, recorded when libvirt reported it started
 /run/hacluster/vm/UUID.starting   libvirt is between deciding to create a QEMU and its being there to be seen
+/run/hacluster/vm/UUID.arriving   libvirt announced an incoming move: the same for its time until the preparation
 /run/hacluster/vm/UUID.agent      an agent is about to start it
 /run/hacluster/vm/UUID.moving     an agent is about to send it to another node
 /run/hacluster/vm/UUID.attended   a process waits for an arrived copy's lock, to let it run
+/run/hacluster/vm/UUID.resuming.PID   that process is about to let a paused guest run
+/run/hacluster/vm/UUID.waits      the nonce of a move whose copy waits for the seal: it runs by nobody else's hand
 /run/hacluster/vm/UUID.ended      the nonce of the move whose last step was the end of this node's QEMU
 /run/hacluster/vm/UUID.incoming   libvirt announced an incoming move that has not been prepared yet (used once)
 /run/hacluster/vm/UUID.failed     why the last operation of the agent failed, for people
@@ -27,6 +30,10 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 GRACE = 5.0
 """Seconds after its libvirtd's death for which a start still counts as in flight: a forked child may not have
 noticed yet that the daemon is gone."""
+
+ABANDONED = 40.0
+"""Seconds after which libvirt has carried out or refused what a client asked that is dead by now: it waits 30 s for a
+domain that another job has busy."""
 
 _GATE, _HANDED_OVER = 1, 2
 """Formats of a value block: a gate that is open; the same once its node has handed the VM over."""
@@ -117,7 +124,7 @@ def write(uuid: str, state: State, directory: str = "") -> None:
 
 def forget(uuid: str, directory: str = "") -> None:
     """The lock has gone back with proof of absence: what was recorded of its QEMU goes too."""
-    for suffix in ("", ".qemu", ".incoming", ".ended"):
+    for suffix in ("", ".qemu", ".incoming", ".ended", ".waits"):
         remove(path(uuid, suffix, directory))
 
 
@@ -198,6 +205,31 @@ def _age(file: str) -> float:
         return time.time() - os.stat(file).st_mtime
     except FileNotFoundError:
         return float("inf")
+
+
+def resuming(uuid: str, directory: str = "") -> bool:
+    """Whether a process of this node is about to resume the VM, or died in it so lately that libvirt may still do so.
+
+    Who resumes marks first and reads the record then; who takes a seat has no seal any more when it looks for marks. So
+    that a resume meant for one arrival never meets the next one, which waits here under its seat.
+    """
+    try:
+        names = os.listdir(directory or RUN)
+    except FileNotFoundError:
+        return False
+    for name in names:
+        if name.startswith(f"{uuid}.resuming."):
+            suffix = name[len(uuid) :]
+            if in_flight(uuid, suffix, directory) or _age(path(uuid, suffix, directory)) < ABANDONED:
+                return True
+            remove(path(uuid, suffix, directory))
+    return False
+
+
+def leaving(record: str = "") -> bool:
+    """Whether this node is not, or only just still, in the lockspace: then what its records say admits nothing."""
+    pairs = read_pairs(record or LOCKSPACE)
+    return pairs is None or pairs.get("boot") != boot_id() or pairs.get("leaving") == "1"
 
 
 def node_name(config: str = "/etc/hacluster/guard.conf") -> str:

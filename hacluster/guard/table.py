@@ -30,6 +30,7 @@ MEANING = {NL: "no claim", CR: "a seat for an incoming move", PW: "running with 
 
 # What has to hold beside the mode, before the step may be taken. Whoever takes the step checks each of them.
 GATE_NAMES_US = "the value block names this node and this nonce"
+NOBODY_RESUMES = "no process of this node is still about to resume an earlier arrival"
 SAME_MOVE = "target and nonce are those of the gate or seat that is already there"
 NONCE_IS_SEATS = "the XML's nonce is the seat's, and libvirt has just announced an incoming move"
 ABSENT = "proof of absence, made after the adoption"
@@ -108,8 +109,8 @@ TABLE: dict[tuple[int, str], Step | Refusal] = {
     (CR, RESEAL): Refusal("holds only a seat"),
     (PW, RESEAL): Step(EX),
     (EX, RESEAL): Step(EX),
-    (NL, TAKE_SEAT): Step(CR, GATE_NAMES_US),
-    (CR, TAKE_SEAT): Step(CR, GATE_NAMES_US),
+    (NL, TAKE_SEAT): Step(CR, GATE_NAMES_US, NOBODY_RESUMES),
+    (CR, TAKE_SEAT): Step(CR, GATE_NAMES_US, NOBODY_RESUMES),
     (PW, TAKE_SEAT): Refusal(_RUNS_HERE),
     (EX, TAKE_SEAT): Refusal(_RUNS_HERE),
     (NL, SEAL_SEAT): Refusal("has no seat"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hacluster.guard import proof, state
-from hacluster.guard.dlm import CR, EX, NL, PW
+from hacluster.guard.dlm import CR, EX, NL, PW, Busy
 from hacluster.guard.proof import Process, Scan
 from hacluster.guard.state import State
 from resource_agents import hook
@@ -28,6 +28,8 @@ def xml(nonce: str = "") -> str:
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
     """A node with no QEMU, whose state files lie in the test's directory; what /proc shows can be added to."""
     monkeypatch.setattr(state, "RUN", str(tmp_path))
+    monkeypatch.setattr(state, "LOCKSPACE", str(tmp_path / "lockspace"))
+    state.write_pairs(state.LOCKSPACE, {"node": "n2", "boot": state.boot_id(), "leaving": "0"})
     scan = Scan()
     monkeypatch.setattr(proof, "scan", lambda: scan)
     return scan
@@ -190,3 +192,31 @@ def test_no_start_beside_a_dying_qemu_that_shows_no_uuid_any_more(seen: Scan) ->
     state.write_pairs(state.path(UUID, ".qemu"), {"pid": "7", "start": "1007"})
     seen.nameless.append(7)
     assert "a QEMU of it lives here already (pid 7)" in ask("prepare")
+
+
+@pytest.mark.parametrize("how", ["closed", "not joined", "joined in another boot"])
+def test_a_node_outside_the_lockspace_admits_nothing_whatever_its_records_say(seen: Scan, how: str) -> None:
+    state.write(UUID, State(EX))
+    if how == "not joined":
+        state.remove(state.LOCKSPACE)
+    else:
+        boot = state.boot_id() if how == "closed" else "00000000-1111-2222-3333-444444444444"
+        state.write_pairs(state.LOCKSPACE, {"node": "n2", "boot": boot, "leaving": "1" if how == "closed" else "0"})
+    assert "is not in the lockspace" in ask("prepare")
+    assert not state.in_flight(UUID, ".starting")
+
+
+def test_a_refused_arrival_leaves_the_marker_of_a_start_under_way(seen: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.write(UUID, State(EX))
+    assert ask("prepare") == ""
+
+    class Refuses:
+        def __init__(self, _uuid: str) -> None:
+            pass
+
+        def take_seat(self, *_: object) -> None:
+            raise Busy("held by n1 (EX)")
+
+    monkeypatch.setattr(hook, "RunLock", Refuses)
+    assert "gets no seat" in ask("migrate", NONCE)
+    assert state.in_flight(UUID, ".starting"), "its lock could be swept while its QEMU is being forked"

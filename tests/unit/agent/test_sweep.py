@@ -140,23 +140,44 @@ def test_the_lockspace_is_not_left_under_a_vm_whatever_shows_it(
         lockspace.stop(Deadline(10))
 
 
-def test_a_start_admitted_while_the_lockspace_is_being_left_is_seen(
-    locks: Locks, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("left", [(), ("web",)], ids=["nothing runs", "a VM runs"])
+def test_the_node_is_closed_before_it_is_looked_what_runs_there(
+    locks: Locks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: tuple[str, ...]
 ) -> None:
-    """The hook marks and then reads the record; the stop lowers the record and then looks for the mark."""
-    state.write(UUID, State(EX))
+    """The hook marks and then asks whether the node is closed; the stop closes it and then looks for the mark."""
+    monkeypatch.setattr(state, "LOCKSPACE", str(tmp_path / "lockspace"))
     monkeypatch.setattr(dlm, "joined", lambda: True)
-    monkeypatch.setattr(lockspace, "in_child", lambda *_: pytest.fail("it was left"))
-    real, looks = sweep.present, []
+    monkeypatch.setattr(lockspace, "_announce", lambda _admits: None)
+    state.write_pairs(state.LOCKSPACE, {"node": "n1", "boot": state.boot_id(), "admits": "1"})
+    order: list[tuple[str, bool]] = []
 
     def present() -> tuple[str, ...]:
-        found = real()
-        looks.append(found)
-        if len(looks) == 1:
-            state.mark(UUID, ".starting", os.getpid())  # the hook comes after this look, and is admitted
-            assert state.read(UUID).mode == EX
-        return found
+        order.append(("looked", state.leaving()))
+        return left
+
+    def leave(_work: object, _timeout: float) -> None:
+        order.append(("left", state.leaving()))
 
     monkeypatch.setattr(sweep, "present", present)
-    with pytest.raises(Failed):
-        lockspace.stop(Deadline(10))
+    monkeypatch.setattr(lockspace, "in_child", leave)
+    if left:
+        with pytest.raises(Failed, match="the guard stays: web runs here"):
+            lockspace.stop(Deadline(10))
+        assert order == [("looked", True)]
+        assert not state.leaving(), "a refused stop opens it again"
+    else:
+        assert lockspace.stop(Deadline(10)) == 0
+        assert order == [("looked", True), ("left", True)]
+        assert state.leaving()
+
+
+def test_a_node_that_a_killed_stop_left_closed_is_opened_by_the_next_monitor(
+    locks: Locks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "LOCKSPACE", str(tmp_path / "lockspace"))
+    monkeypatch.setattr(dlm, "joined", lambda: True)
+    monkeypatch.setattr(lockspace, "_guard_hook", lambda: None)
+    monkeypatch.setattr(lockspace, "_sweep_in_background", lambda: None)
+    state.write_pairs(state.LOCKSPACE, {"node": "n1", "boot": state.boot_id(), "leaving": "1"})
+    assert lockspace.monitor(Deadline(10)) == 0
+    assert not state.leaving()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -262,3 +263,23 @@ def test_a_request_that_was_given_up_leaves_a_record_for_the_sweep(cluster: Clus
     lock._new = real  # type: ignore[method-assign]  # and here a later one succeeds
     lock.release(says(ABSENT), 1)
     assert state.known(f"{cluster.root}/n2") == ()
+
+
+@pytest.mark.parametrize("resumer", ["alive", "just killed", "long gone"])
+def test_no_seat_while_somebody_here_may_still_resume_an_earlier_arrival(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, resumer: str
+) -> None:
+    """His virsh resume would let the new copy run under its seat, beside its source."""
+    source, target = cluster.lock("n1"), cluster.lock("n2")
+    source.seal(1)
+    source.open_gate("n2", NONCE, BOOT, 1)
+    pid = os.getpid() if resumer == "alive" else 4194305
+    state.mark(UUID, f".resuming.{pid}", pid, f"{cluster.root}/n2")
+    if resumer == "long gone":
+        monkeypatch.setattr(state, "ABANDONED", -1.0)
+        target.take_seat("n2", NONCE, 1)
+        assert cluster.mode("n2") == CR
+    else:
+        with pytest.raises(NotAllowed, match="about to resume"):
+            target.take_seat("n2", NONCE, 1)
+        assert cluster.mode("n2") == NL
