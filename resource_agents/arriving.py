@@ -62,7 +62,7 @@ def _seal(vm: Vm, lock: RunLock, deadline: Deadline) -> None:
     while mode != EX:
         try:
             if mode == NL:
-                mode = _without_seat(lock, deadline)
+                mode = lock.adopt_arrival(deadline.left(LOCK))
             if mode not in (CR, EX):
                 what = "its gate is open here" if mode == PW else "it has no seat here"
                 raise Failed(f"{vm.name} is on {vm.node}, but {what}; it is not resumed")
@@ -72,16 +72,6 @@ def _seal(vm: Vm, lock: RunLock, deadline: Deadline) -> None:
             if deadline.over(1.0):
                 why = "its run-lock is " if isinstance(problem, Busy) else ""
                 raise Failed(f"{vm.name} waits on {vm.node}, paused: {why}{problem}") from problem
-
-
-def _without_seat(lock: RunLock, deadline: Deadline) -> int:
-    """A copy that no hook gave a seat to, or whose record was lost: what this node holds, else the seal if free."""
-    mode = lock.adopt(deadline.left(LOCK))
-    if mode == NL:
-        lock.seal(deadline.left(LOCK))
-        lock.arrived_unproven()
-        return EX
-    return mode
 
 
 def _resume(vm: Vm, deadline: Deadline) -> Sight:

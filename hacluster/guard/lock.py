@@ -136,11 +136,27 @@ class RunLock:
 
         self._operate(work, timeout)
 
-    def arrived_unproven(self) -> None:
-        """Record of a sealed copy that arrived without a seat that nobody can say whether it may run."""
-        with self._flock(time.monotonic() + 1.0):
-            if self.recorded().mode == EX:
-                state.write(self.uuid, State(EX, _LOST), self.directory)
+    def adopt_arrival(self, timeout: float) -> int:
+        """For a copy that arrived and of whose seat there is no record: the mode held here, else EX if it is free.
+
+        A seal had in this way does not say whether the copy may run. That stands in the record before anything else is
+        done, so that whoever goes on after a crash here does not take the copy for a guest that an operator paused.
+        """
+
+        def work(port: Port, deadline: float) -> str:
+            if self.recorded().mode == NL:
+                state.write(self.uuid, State(NL, _LOST), self.directory)
+            mode, _ = self._adopt(port)
+            if mode == NL:
+                self._allowed(mode, table.SEAL)
+                self._new(port, EX)
+                mode = EX
+            claim = self.recorded()
+            if claim.mode != mode:
+                state.write(self.uuid, State(mode, claim.nonce, claim.target), self.directory)
+            return str(mode)
+
+        return int(self._operate(work, timeout))
 
     def settle(self) -> None:
         """The arrival that was sealed runs: forget the move's nonce, which said that its resume was still to come."""
@@ -252,7 +268,8 @@ class RunLock:
             claim = self.recorded()
             if claim.mode != EX:
                 if event == table.SEAL_SEAT:
-                    arrival = State(EX, claim.nonce or _LOST, handed=state.handed_over(value, claim.nonce))
+                    nonce = "" if claim.nonce == _LOST else claim.nonce
+                    arrival = State(EX, nonce or _LOST, handed=state.handed_over(value, nonce))
                     state.write(self.uuid, arrival, self.directory)
                 else:
                     state.write(self.uuid, State(EX), self.directory)

@@ -11,7 +11,7 @@ import pytest
 from hacluster.guard import state
 from hacluster.guard.child import NotAllowed, directly
 from hacluster.guard.dlm import CR, EX, NL, PW, Busy, Unknown
-from hacluster.guard.lock import RunLock
+from hacluster.guard.lock import KEPT, RunLock
 from hacluster.guard.memory import Fabric, MemoryPort
 from hacluster.guard.proof import ABSENT, PRESENT, UNKNOWN, Presence
 from hacluster.guard.state import State
@@ -283,3 +283,43 @@ def test_no_seat_while_somebody_here_may_still_resume_an_earlier_arrival(
         with pytest.raises(NotAllowed, match="about to resume"):
             target.take_seat("n2", NONCE, 1)
         assert cluster.mode("n2") == NL
+
+
+def test_a_copy_without_a_seat_is_sealed_if_nobody_holds_it_and_is_never_taken_for_handed_over(
+    cluster: Cluster,
+) -> None:
+    lock = cluster.lock("n2")
+    assert lock.adopt_arrival(1) == EX
+    claim = cluster.recorded("n2")
+    assert (cluster.mode("n2"), claim.mode, bool(claim.nonce), claim.handed) == (EX, EX, True, False)
+    with pytest.raises(Busy):
+        cluster.lock("n1").adopt_arrival(1)
+
+
+@pytest.mark.parametrize("held", [EX, CR])
+def test_what_is_found_of_an_arrival_whose_record_was_lost_is_not_taken_for_handed_over(
+    cluster: Cluster, held: int
+) -> None:
+    lock = cluster.lock("n2")
+    with MemoryPort(cluster.fabric, "n2") as port:
+        port.lock(UUID, held, KEPT)
+    assert lock.adopt_arrival(1) == held
+    claim = cluster.recorded("n2")
+    assert (claim.mode, bool(claim.nonce), claim.handed) == (held, True, False)
+
+
+def test_a_crash_in_sealing_an_arrival_leaves_it_unproven(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, real = cluster.lock("n2"), state.write
+
+    def dies_once(uuid: str, claim: State, directory: str = "") -> None:
+        if claim.mode == EX:
+            raise KeyboardInterrupt
+        real(uuid, claim, directory)
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(state, "write", dies_once)
+        lock.adopt_arrival(1)
+    assert cluster.mode("n2") == EX
+    assert lock.adopt(1) == EX  # as a monitor or the sweep does
+    claim = cluster.recorded("n2")
+    assert (claim.mode, bool(claim.nonce), claim.handed) == (EX, True, False)
