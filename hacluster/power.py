@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from hacluster import history, observe, preflight
 from hacluster.forget import forget
 from hacluster.move import SEALED
-from hacluster.moving import Looked, find, look
 from hacluster.observe import VmView
 from hacluster.ports import HeldLock, World
 from hacluster.problems import Refused, kind
+from hacluster.rehearsal import Looked, find, look
 
 NOT_STOPPED = kind(
     "HA450",

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hacluster import moving, power
+from hacluster import moving, power, rehearsal, watching
 from hacluster.cib import managed
 from hacluster.claim import Claim
 from hacluster.cli import render
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 @vms.command("list")
 def list_(node: str = NODE, as_json: bool = JSON) -> None:
     """List the VMs: where each runs, its state and its run-lock."""
-    seen = moving.look(connect(node), consoles=True).seen
+    seen = rehearsal.look(connect(node), consoles=True).seen
     if as_json:
         render.json_out({"format": FORMAT, "vms": document(seen)["vms"]})
     else:
@@ -55,8 +55,8 @@ def list_(node: str = NODE, as_json: bool = JSON) -> None:
 @vms.command()
 def show(vm: str = VM, node: str = NODE, as_json: bool = JSON) -> None:
     """Show all that is known about one VM: Pacemaker's view, and each node's."""
-    looked = moving.look(connect(node), consoles=True)
-    found = moving.find(looked, vm)
+    looked = rehearsal.look(connect(node), consoles=True)
+    found = rehearsal.find(looked, vm)
     view = looked.seen.vm(vm)
     assert view is not None  # found in the same CIB
     mine = [p for p in looked.seen.problems if p.where in (vm, f"vm {vm}")]
@@ -145,7 +145,7 @@ def move(
         return
     with Line(f"moving {vm}") as line:
 
-        def tell(progress: moving.Progress) -> None:
+        def tell(progress: watching.Progress) -> None:
             line(progress.phase, numbers(progress.job) if progress.job else "")
 
         try:

@@ -10,13 +10,14 @@ import pytest
 from lxml import etree
 
 from hacluster import claim as claims
-from hacluster import moving, power
+from hacluster import moving, power, rehearsal, watching
 from hacluster.cib.managed import ManagedVm
 from hacluster.claim import Claim
 from hacluster.move import WAITING
-from hacluster.moving import Looked, Progress
 from hacluster.ports import Completed, World
 from hacluster.problems import Refused
+from hacluster.rehearsal import Looked
+from hacluster.watching import Progress
 from tests.unit.move.worlds import CONFIG, UUID
 
 WEB = ManagedVm("web", "vm-on-luns", {"uuid": UUID, "config": CONFIG}, {"allow-migrate": "true"})
@@ -24,7 +25,7 @@ WEB = ManagedVm("web", "vm-on-luns", {"uuid": UUID, "config": CONFIG}, {"allow-m
 
 def test_waiting_before_and_after_the_migration_are_told_apart() -> None:
     heard: list[str] = []
-    tell = moving._narrated(lambda progress: heard.append(progress.phase))
+    tell = watching._narrated(lambda progress: heard.append(progress.phase))
     for phase in (WAITING, "migrating", WAITING, "handing over"):
         tell(Progress(phase))
     assert heard == [WAITING, "migrating", "migrated; Pacemaker takes note", "handing over"]
@@ -38,7 +39,7 @@ def test_preflight_judges_the_guest_as_it_runs_and_not_as_the_spec_will_have_it(
         return Completed(0, b"<domain><memory>4096</memory></domain>", b"")
 
     world = cast(World, SimpleNamespace(runner=SimpleNamespace(run=run)))
-    domain = moving._domain(world, WEB, "n1")
+    domain = rehearsal._domain(world, WEB, "n1")
     assert domain is not None
     assert domain.findtext("memory") == "4096"
     assert asked == [["n1", "virsh", "--connect", "qemu:///system", "dumpxml", "web"]]
