@@ -90,13 +90,17 @@ class Qemu:
 
 @dataclass(frozen=True, slots=True)
 class HeldLock:
-    """A run-lock as the holding node's own state file has it: mode EX (sealed), PW (gate open) or CR (seat)."""
+    """A run-lock as the holding node's own state file has it: mode EX (sealed), PW (gate open) or CR (seat).
+
+    `since` is epoch seconds; `handed` says of an arrival that its source handed it over.
+    """
 
     uuid: str
     mode: str
     nonce: str | None = None
     target: str | None = None
     since: int | None = None
+    handed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +151,86 @@ class HostFacts:
         return "UNKNOWN"
 
 
+@dataclass(frozen=True, slots=True)
+class DiskUser:
+    """A QEMU program that has a disk open. `uuid` is empty when it names none; `locked` says it holds locks on it."""
+
+    pid: int
+    uuid: str
+    program: str
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostDisk:
+    """A disk of a VM (by uuid) as one node sees it: kind block, file or missing, and who has it open there."""
+
+    uuid: str
+    path: str
+    kind: str
+    filesystem: str
+    shareable: bool
+    users: tuple[DiskUser, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A persistent domain in a node's libvirt, from libvirt's own files."""
+
+    name: str
+    uuid: str
+    autostart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LockDriver:
+    """libvirt's lock manager for disks (lockd, sanlock, empty for none), and where its leases lie."""
+
+    manager: str
+    directory: str
+    filesystem: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostAudit:
+    """What a node says when it is audited; None stands for "could not be learnt" throughout.
+
+    `pacemaker` is the installed version; `code` a checksum of the installed guard and agents; `guests_service` says
+    whether libvirt-guests is enabled or active; `domain_sums` are sha256 of the domain files by name.
+    """
+
+    node: str
+    pacemaker: str | None = None
+    code: str | None = None
+    guests_service: bool | None = None
+    definitions: tuple[Definition, ...] | None = None
+    domain_sums: Mapping[str, str] | None = None
+    lock_driver: LockDriver | None = None
+    disks: tuple[HostDisk, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A node's answer to the request to give a run-lock back: `mode` is what it held, `reason` why it still does."""
+
+    released: bool
+    mode: str
+    reason: str = ""
+
+
 class Hosts(Protocol):
     """The nodes themselves: their probe, their libvirt, their files."""
 
     def facts(self, nodes: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, HostFacts | Unknown]:
         """Each node's facts, asked in parallel. Never raises; a node that does not answer is Unknown."""
+        ...
+
+    def audit(self, nodes: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, HostAudit | Unknown]:
+        """What each node says beyond its facts, asked in parallel. Never raises. Dearer than `facts`."""
+        ...
+
+    def release(self, node: str, uuid: str, *, deadline: float = 15.0) -> Released | Unknown:
+        """Ask a node to give a VM's run-lock back: adopt, prove absence, unlock, there. Idempotent."""
         ...
 
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:

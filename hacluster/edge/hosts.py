@@ -6,27 +6,39 @@ or malformed is "could not be learnt" (None), never empty.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
+from hacluster.edge import audits, told
 from hacluster.edge.deadline import gather
 from hacluster.edge.libvirt import NodeLibvirt
-from hacluster.ports import AgentFailure, Domain, HeldLock, HostFacts, Qemu, Runner, Unknown, Unreachable
+from hacluster.ports import (
+    AgentFailure,
+    Domain,
+    HeldLock,
+    HostAudit,
+    HostFacts,
+    Qemu,
+    Released,
+    Runner,
+    Unknown,
+    Unreachable,
+)
 from hacluster.problems import Refused
 
 log = structlog.get_logger(__name__)
 
 PROBE = "/usr/lib/hacluster/probe"
+RELEASE = "/usr/lib/hacluster/release"
 FORMAT = 1
 
 # A NUL is in no path and in no text file, so it can part them; base64 would cost a process per file.
 _READ = """for f; do [ -f "$f" ] && [ -r "$f" ] && { printf '%s\\0' "$f"; cat "$f"; printf '\\0'; }; done; true"""
 
-Part = TypeVar("Part")
+Answer = TypeVar("Answer")
 
 
 class NodeHosts:
@@ -38,11 +50,15 @@ class NodeHosts:
 
     def facts(self, nodes: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, HostFacts | Unknown]:
         """As Hosts.facts."""
-        # A second more than the command's own deadline: the runner's error says more than "no answer".
-        answers = gather({node: partial(self._probe, node, deadline) for node in nodes}, deadline + 1)
-        return {
-            node: Unknown(str(answer)) if isinstance(answer, Exception) else answer for node, answer in answers.items()
-        }
+        return self._each(nodes, [PROBE], read, deadline)
+
+    def audit(self, nodes: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, HostAudit | Unknown]:
+        """As Hosts.audit."""
+        return self._each(nodes, [PROBE, "audit"], audits.read, deadline)
+
+    def release(self, node: str, uuid: str, *, deadline: float = 15.0) -> Released | Unknown:
+        """As Hosts.release."""
+        return self._ask(node, [RELEASE, uuid], audits.released, deadline)
 
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
         """As Hosts.put."""
@@ -77,65 +93,61 @@ class NodeHosts:
         """As Hosts.compare_cpu."""
         return self._libvirt.compare_cpu(node, domain_xml, deadline)
 
-    def _probe(self, node: str, deadline: float) -> HostFacts | Unknown:
+    def _each(
+        self,
+        nodes: Sequence[str],
+        argv: Sequence[str],
+        taken: Callable[[str, bytes], Answer | Unknown],
+        deadline: float,
+    ) -> Mapping[str, Answer | Unknown]:
+        """All nodes at once."""
+        # A second more than the command's own deadline: the runner's error says more than "no answer".
+        answers = gather({node: partial(self._ask, node, argv, taken, deadline) for node in nodes}, deadline + 1)
+        return {
+            node: Unknown(str(answer)) if isinstance(answer, Exception) else answer for node, answer in answers.items()
+        }
+
+    def _ask(
+        self, node: str, argv: Sequence[str], taken: Callable[[str, bytes], Answer | Unknown], deadline: float
+    ) -> Answer | Unknown:
+        """What one of our programs on a node says, read by `taken`."""
         try:
-            done = self._runner.run(node, [PROBE], deadline=deadline)
+            done = self._runner.run(node, argv, deadline=deadline)
         except Unreachable as error:
             return Unknown(str(error))
         except Refused as no:
             return Unknown("; ".join(f"{p.message} ({p.remedy})" for p in no.problems))
         if done.code == 127:
-            return Unknown(f"it has no {PROBE} (hactl node bootstrap {node})")
+            return Unknown(f"it has no {argv[0]} (hactl node bootstrap {node})")
         if not done.ok:
             return Unknown(f"the probe failed: {done.err.decode(errors='replace').strip()[-300:]}")
-        return read(node, done.out)
+        return taken(node, done.out)
 
 
 def read(node: str, text: bytes) -> HostFacts | Unknown:
     """A probe's answer as facts. Pure."""
-    try:
-        told = json.loads(text)
-    except ValueError as error:
-        return Unknown(f"the probe's answer is no JSON ({error})")
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        return Unknown(f"the probe speaks another format than {FORMAT}; hactl node bootstrap {node} renews it")
+    answer = told.answer(node, text, FORMAT)
+    if isinstance(answer, Unknown):
+        return answer
     return HostFacts(
         node=node,
-        boot_id=str(told.get("boot_id") or ""),
-        guard_version=str(told.get("guard_version") or ""),
-        hook_ok=_hook(told.get("hook")),
-        libvirt_answers=_object(told.get("libvirt")).get("answers") is True,
-        mem_total=_number(told.get("mem_total")),
-        mem_available=_number(told.get("mem_available")),
-        bridges=_list(told.get("bridges"), str),
-        domains=_list(told.get("domains"), _domain),
-        qemus=_list(told.get("qemus"), _qemu),
-        locks=_list(told.get("locks"), _lock),
-        domain_files=_list(told.get("domain_files"), str),
+        boot_id=str(answer.get("boot_id") or ""),
+        guard_version=str(answer.get("guard_version") or ""),
+        hook_ok=_hook(answer.get("hook")),
+        libvirt_answers=told.part(answer.get("libvirt")).get("answers") is True,
+        mem_total=told.number(answer.get("mem_total")),
+        mem_available=told.number(answer.get("mem_available")),
+        bridges=told.parts(answer.get("bridges"), str),
+        domains=told.parts(answer.get("domains"), _domain),
+        qemus=told.parts(answer.get("qemus"), _qemu),
+        locks=told.parts(answer.get("locks"), _lock),
+        domain_files=told.parts(answer.get("domain_files"), str),
         presence={
             str(uuid): word if word in ("PRESENT", "ABSENT") else "UNKNOWN"
-            for uuid, word in _object(told.get("presence")).items()
+            for uuid, word in told.part(answer.get("presence")).items()
         },
-        failures={str(uuid): _failure(_object(kept)) for uuid, kept in _object(told.get("failures")).items()},
+        failures={str(uuid): _failure(told.part(kept)) for uuid, kept in told.part(answer.get("failures")).items()},
     )
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _list(value: object, one: Callable[[Any], Part]) -> tuple[Part, ...] | None:
-    """All of them or None: a list with an entry that cannot be read is not known."""
-    if not isinstance(value, list):
-        return None
-    try:
-        return tuple(one(item) for item in value)
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _hook(value: object) -> bool | None:
@@ -147,33 +159,34 @@ def _hook(value: object) -> bool | None:
     return True if all(word is True for word in said) else None
 
 
-def _domain(told: Mapping[str, Any]) -> Domain:
-    job = told.get("job")
+def _domain(said: Mapping[str, Any]) -> Domain:
+    job = said.get("job")
     return Domain(
-        name=str(told["name"]),
-        uuid=str(told["uuid"]),
-        state=str(told["state"]),
-        reason=str(told.get("reason") or ""),
-        persistent=bool(told.get("persistent")),
-        autostart=bool(told.get("autostart")),
+        name=str(said["name"]),
+        uuid=str(said["uuid"]),
+        state=str(said["state"]),
+        reason=str(said.get("reason") or ""),
+        persistent=bool(said.get("persistent")),
+        autostart=bool(said.get("autostart")),
         job={k: v for k, v in job.items() if isinstance(v, int)} if isinstance(job, dict) else None,
     )
 
 
-def _failure(told: Mapping[str, Any]) -> AgentFailure:
-    at = str(told.get("at"))
-    return AgentFailure(str(told.get("action")), str(told.get("sentence")), int(at) if at.isdecimal() else 0)
+def _failure(said: Mapping[str, Any]) -> AgentFailure:
+    at = str(said.get("at"))
+    return AgentFailure(str(said.get("action")), str(said.get("sentence")), int(at) if at.isdecimal() else 0)
 
 
-def _qemu(told: Mapping[str, Any]) -> Qemu:
-    return Qemu(str(told["uuid"]), int(told["pid"]), int(told["start"]), str(told["state"]))
+def _qemu(said: Mapping[str, Any]) -> Qemu:
+    return Qemu(str(said["uuid"]), int(said["pid"]), int(said["start"]), str(said["state"]))
 
 
-def _lock(told: Mapping[str, Any]) -> HeldLock:
+def _lock(said: Mapping[str, Any]) -> HeldLock:
     return HeldLock(
-        uuid=str(told["uuid"]),
-        mode=str(told["mode"]),
-        nonce=told.get("nonce"),
-        target=told.get("target"),
-        since=_number(told.get("since")),
+        uuid=str(said["uuid"]),
+        mode=str(said["mode"]),
+        nonce=said.get("nonce"),
+        target=said.get("target"),
+        since=told.number(said.get("since")),
+        handed=said.get("handed") is True,
     )

@@ -34,7 +34,7 @@ def files() -> tuple[PayloadFile, ...]:
     found += [_library(path) for path in (agents / "metadata").glob("*.xml")]
     found += [_library(agents / "hooks" / "qemu", 0o755)]  # what the installed hook is compared with
     found += [_placed(path, f"{OCF}/{path.name}", 0o755) for path in (agents / "ocf").iterdir() if path.is_file()]
-    found += [_placed(agents / "bin" / "probe", f"{LIBRARY}/probe", 0o755)]
+    found += [_placed(path, f"{LIBRARY}/{path.name}", 0o755) for path in (agents / "bin").iterdir() if path.is_file()]
     found += [_placed(agents / "hooks" / "qemu", HOOK, 0o755)]
     return tuple(sorted(found, key=lambda file: file.destination))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
 
-from hacluster.ports import Completed, Conflict, HostFacts, Unknown, Unreachable
+from hacluster.ports import Completed, Conflict, HostAudit, HostFacts, Released, Unknown, Unreachable
 from hacluster.sim import reports
 from hacluster.sim.cluster import Cluster, Part
 from hacluster.sim.controller import Controller
@@ -188,6 +188,23 @@ class SimHosts:
     def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
         """As Hosts.put."""
         if not self._cluster.linked(self._via, node):
+    def audit(self, nodes: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, HostAudit | Unknown]:
+        """As Hosts.audit; machines in memory have nothing of what it asks for."""
+        return dict.fromkeys(nodes, Unknown("machines in memory are not audited"))
+
+    def release(self, node: str, uuid: str, *, deadline: float = 15.0) -> Released | Unknown:
+        """As Hosts.release: the product's own program runs there."""
+        if not self._cluster.linked(self._via, node):
+            return Unknown(f"{node} does not answer")
+        program = self._payload.module("resource_agents.releasing")
+        asked = self._timeline.spawn("release", lambda: program.release(uuid), self._cluster.machines[node])
+        asked.at_end.append(lambda _process: None)
+        if not self._timeline.join(asked, deadline) or not asked.done:
+            return Unknown(f"{node} does not answer")
+        if asked.error is not None:
+            raise asked.error
+        return Released(asked.result["released"], asked.result["mode"], asked.result["reason"])
+
             raise Unreachable(f"{node} does not answer")
         self._cluster.machines[node].write(path, content)
 
