@@ -126,6 +126,9 @@ class Migration:
     """How a live move is done. `mode` live moves it, cold shuts it down and starts it, none forbids a move.
 
     `bandwidth` is MiB/s, `downtime` ms, `timeout` seconds for the whole migration; None leaves libvirt's default.
+    `parallel` is the number of connections, None is one. `post_copy` lets the guest run on the target before all of
+    its memory is there; only where every disk
+    is a file on GFS2, so that QEMU's image lock covers the switch-over.
     """
 
     mode: Literal["live", "cold", "none"] = "live"
@@ -133,6 +136,8 @@ class Migration:
     bandwidth: int | None = None
     downtime: int | None = None
     timeout: int = 600
+    post_copy: bool = False
+    parallel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

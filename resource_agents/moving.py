@@ -14,7 +14,7 @@ from hacluster.guard import VERSION, proof, state
 from hacluster.guard.child import Command, Result, run
 from hacluster.guard.dlm import EX, DlmError
 from hacluster.guard.lock import RunLock
-from resource_agents import codes
+from resource_agents import codes, policy
 from resource_agents.codes import ATTRIBUTE, ERR_CONFIGURED, Failed
 from resource_agents.presence import ASK, LOCK, complaint, go_on, virsh, waits
 from resource_agents.vm import look
@@ -83,7 +83,7 @@ def _need_guard(vm: Vm) -> None:
 
 def destination(vm: Vm) -> tuple[str, list[str]]:
     """The target's libvirt URI, and the arguments that say where the guest's memory goes if that is elsewhere."""
-    host = vm.hosts.get(vm.target) or vm.target + vm.suffix
+    host = vm.hosts.get(vm.target) or vm.target
     path = vm.uri.partition("://")[2].partition("/")[2] or "system"
     user, query = ("root@", "?no_tty=1") if vm.transport == "ssh" else ("", "")
     uri = f"qemu+{vm.transport}://{user}{host}/{path}{query}"
@@ -116,15 +116,12 @@ def _migrate(vm: Vm, deadline: Deadline, nonce: str, sight: Sight) -> Result:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(mark_move(dump.out, nonce, sight.state == "paused"))
     uri, memory = destination(vm)
-    argv = ["virsh", "-q", "-c", vm.uri, "migrate", "--live", "--abort-on-error", "--xml", path, *memory]
-    argv += ["--suspend"] if vm.handover == "paused" else []
-    argv += ["--auto-converge"] if vm.auto_converge else []
-    argv += ["--bandwidth", vm.bandwidth] if vm.bandwidth else []
+    argv = ["virsh", "-q", "-c", vm.uri, "migrate", *policy.arguments(vm), "--xml", path, *memory]
     try:
         client = Command([*argv, "--domain", vm.uuid, "--desturi", uri])
         if vm.downtime:
             _allow_downtime(vm, client)
-        if not _attend(vm, client, sight, min(vm.migration_timeout, deadline.left(keep=AFTERWARDS))):
+        if not _attend(vm, client, sight, deadline):
             codes.log(vm.name, "the migration takes too long and is cancelled", warning=True)
             virsh(vm, 5.0, "domjobabort", vm.uuid)
             client.wait(2.0)
@@ -135,20 +132,26 @@ def _migrate(vm: Vm, deadline: Deadline, nonce: str, sight: Sight) -> Result:
         state.remove(path)
 
 
-def _attend(vm: Vm, client: Command, sight: Sight, timeout: float) -> bool:
-    """Wait for the client; False when the time is over.
+def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> bool:
+    """Wait for the client; False when the time is over. Once the guest runs on the target and its pages follow, only
+    the operation's own deadline counts: a cancelled post-copy costs the guest its memory.
 
     libvirt sleeps some 0.3 s between killing the source's QEMU and saying so. The guest is paused on the target
     meanwhile, so the gate is closed as soon as that very QEMU is seen to end.
     """
-    until = time.monotonic() + timeout
+    longest = deadline.left(keep=AFTERWARDS)
+    until = time.monotonic() + min(vm.migration_timeout, longest)
+    latest = time.monotonic() + longest
     try:
         qemu = os.pidfd_open(sight.pid)
     except ProcessLookupError:
-        return client.wait(timeout)
+        return client.wait(until - time.monotonic())
     try:
         while not client.wait(until - time.monotonic(), qemu):
             if time.monotonic() >= until:
+                if until < latest and look(vm.name, vm.uuid).reason == "post-copy":
+                    until = latest
+                    continue
                 return False
             if proof.alive(proof.Process(sight.pid, sight.start, "")):
                 time.sleep(0.05)  # its leader is dead, but a thread of it is not yet
@@ -226,10 +229,12 @@ def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
     if where == ARRIVED:
         return codes.SUCCESS
     if where == LOST:
-        raise Failed(f"{vm.name} ended during its move and runs nowhere: {said}; pcs resource cleanup {vm.name}")
+        raise Failed(f"{vm.name} ended during its move and runs nowhere: {said}; hactl vm cleanup {vm.name}")
     if where == STAYED:
         return _stay(vm, lock, said, deadline)
     if where == BOTH:
+        if look(vm.name, vm.uuid).reason == "post-copy failed":
+            return _give_up(vm, lock, said, deadline)
         if _recall(vm, deadline):
             return _stay(vm, lock, said, deadline)
         raise Failed(
@@ -253,6 +258,22 @@ def _recall(vm: Vm, deadline: Deadline) -> bool:
     gone = run(["virsh", "-q", "-c", uri, "destroy", vm.uuid], deadline.left(ASK, LOCK)).code == 0
     codes.log(vm.name, f"the paused copy on {vm.target} is {'destroyed' if gone else 'not destroyed'}", warning=True)
     return gone
+
+
+def _give_up(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:
+    """A post-copy broke off: part of the guest's memory is here, the rest there, and neither can go on."""
+    uri, _ = destination(vm)
+    run(["virsh", "-q", "-c", uri, "destroy", vm.uuid], deadline.left(ASK, 2 * LOCK))
+    virsh(vm, deadline.left(ASK, LOCK), "destroy", vm.uuid)
+    try:
+        active = proof.active_uuids(vm.uri, deadline.left(ASK))
+        lock.release(lambda: proof.presence(vm.uuid, active), deadline.left(LOCK))
+    except DlmError as problem:
+        codes.log(vm.name, f"its gate stays open for now: {problem}", warning=True)
+    raise Failed(
+        f"{vm.name} lost its memory in a post-copy move to {vm.target} that broke off ({said}); both halves are "
+        f"destroyed; to start it afresh: hactl vm cleanup {vm.name}"
+    )
 
 
 def _stay(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:

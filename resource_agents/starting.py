@@ -10,8 +10,8 @@ from hacluster.guard import proof, state
 from hacluster.guard.child import NotAllowed
 from hacluster.guard.dlm import CR, PW, Busy, DlmError, Unknown
 from hacluster.guard.lock import RunLock
-from resource_agents import codes
-from resource_agents.codes import ERR_ARGS, ERR_CONFIGURED, ERR_INSTALLED, Failed
+from resource_agents import codes, parameters
+from resource_agents.codes import ERR_ARGS, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
 from resource_agents.presence import ASK, LOCK, await_verdict, complaint, give_back, virsh
 from resource_agents.vm import look
@@ -27,35 +27,32 @@ POLL = 0.3
 
 def start(vm: Vm, deadline: Deadline) -> int:
     """Bring the VM up here, or find it running here and seal it. Raises Failed with whom the lock is held by."""
-    check_parameters(vm)
+    parameters.check(vm)
     state.mark(vm.uuid, ".agent", os.getpid())
-    keep = min(CREATE, deadline.left() / 2)
     try:
-        found = await_verdict(vm, deadline, keep)
-        if found.verdict == proof.UNKNOWN:
-            raise Failed(f"{vm.name} is not started: whether it runs on {vm.node} is unknown, {found.evidence}")
-        if found.verdict == proof.PRESENT:
-            from resource_agents.watching import examine
-
-            code = examine(vm, deadline)
-            if code != codes.NOT_RUNNING:
-                return code
-        ready(vm)
-        _obtain(vm, deadline, keep)
-        ready(vm)
-        return _create(vm, deadline)
+        _bring_up(vm, deadline, min(CREATE, deadline.left() / 2))
     finally:
         state.remove(state.path(vm.uuid, ".agent"))
+    if vm.monitor_scripts:
+        from resource_agents.scripts import await_agreement
+
+        await_agreement(vm, deadline)
+    return codes.SUCCESS
 
 
-def check_parameters(vm: Vm) -> None:
-    """Parameters that are wrong on every node."""
-    if vm.handover not in ("paused", "running"):
-        raise Failed(f"handover={vm.handover} is neither paused nor running", ERR_CONFIGURED)
-    if vm.transport not in ("ssh", "tcp", "tls"):
-        raise Failed(f"migration_transport={vm.transport} is none of ssh, tcp, tls", ERR_CONFIGURED)
-    if not vm.config.startswith("/"):
-        raise Failed(f"config={vm.config} is not an absolute path", ERR_CONFIGURED)
+def _bring_up(vm: Vm, deadline: Deadline, keep: float) -> None:
+    found = await_verdict(vm, deadline, keep)
+    if found.verdict == proof.UNKNOWN:
+        raise Failed(f"{vm.name} is not started: whether it runs on {vm.node} is unknown, {found.evidence}")
+    if found.verdict == proof.PRESENT:
+        from resource_agents.watching import examine
+
+        if examine(vm, deadline) == codes.SUCCESS:
+            return
+    ready(vm)
+    _obtain(vm, deadline, keep)
+    ready(vm)
+    _create(vm, deadline)
 
 
 def ready(vm: Vm) -> None:
@@ -127,12 +124,12 @@ def _tidy(vm: Vm, lock: RunLock, deadline: Deadline) -> None:
     lock.release(lambda: proof.presence(vm.uuid, active), LOCK)
 
 
-def _create(vm: Vm, deadline: Deadline) -> int:
+def _create(vm: Vm, deadline: Deadline) -> None:
     result = virsh(vm, deadline.left(), "create", vm.config)
     sight = look(vm.name, vm.uuid)
     if result.code == 0 and sight.alive:
         codes.log(vm.name, f"started on {vm.node}, pid {sight.pid}")
-        return codes.SUCCESS
+        return
     state.remove(state.path(vm.uuid, ".agent"))
     give_back(vm, deadline.left(LOCK))
     raise Failed(f"libvirt does not start {vm.name} on {vm.node}: {complaint(result)}")

@@ -47,10 +47,10 @@ def stop(vm: Vm, deadline: Deadline) -> int:
 
 
 def _ask_guest(vm: Vm, deadline: Deadline, keep: float) -> None:
-    """ACPI power button, pressed again and again until the budget is spent. Nothing for a guest that cannot react:
-    a paused one, or a copy that waits for the end of its move."""
+    """The power button (or the guest's agent, if shutdown_mode says so), pressed again and again until the budget is
+    spent. Nothing for a guest that cannot react: a paused one, or a copy that waits for the end of its move."""
     sight = look(vm.name, vm.uuid)
-    if state.read(vm.uuid).mode == CR or sight.state == "paused" or not sight.alive:
+    if vm.force_stop or state.read(vm.uuid).mode == CR or sight.state == "paused" or not sight.alive:
         return
     until = time.monotonic() + min(vm.stop_budget, deadline.left(keep=keep))
     pressed = 0.0
@@ -60,7 +60,7 @@ def _ask_guest(vm: Vm, deadline: Deadline, keep: float) -> None:
             return
         if time.monotonic() - pressed >= RESEND:
             pressed = time.monotonic()
-            virsh(vm, min(RESEND, until - pressed + 0.1), "shutdown", vm.uuid, "--mode", "acpi")
+            virsh(vm, min(RESEND, until - pressed + 0.1), "shutdown", vm.uuid, "--mode", vm.shutdown_mode)
         time.sleep(0.1)
     codes.log(vm.name, f"did not shut down within {vm.stop_budget:.0f} s and is destroyed", warning=True)
 

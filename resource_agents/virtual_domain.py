@@ -22,11 +22,17 @@ def monitor(vm: Vm) -> int:
     sight = look(vm.name, vm.uuid)
     if sight.alive and sight.state == "running" and not sight.job.startswith("migration"):
         claim = state.read(vm.uuid)
-        if claim.mode == EX and not claim.nonce:
+        if claim.mode == EX and not claim.nonce and (vm.probe or not vm.monitor_scripts):
             return codes.SUCCESS
     from resource_agents.watching import examine
 
-    return examine(vm, Deadline(vm.timeout))
+    deadline = Deadline(vm.timeout)
+    code = examine(vm, deadline)
+    if code == codes.SUCCESS and vm.monitor_scripts and not vm.probe:
+        from resource_agents.scripts import agree
+
+        agree(vm, deadline)
+    return code
 
 
 def start(vm: Vm) -> int:
@@ -59,9 +65,10 @@ def migrate_from(vm: Vm) -> int:
 
 def validate_all(vm: Vm) -> int:
     """OCF validate-all: the parameters, and the domain XML where it lies."""
-    from resource_agents.starting import check_parameters, read_domain
+    from resource_agents import parameters
+    from resource_agents.starting import read_domain
 
-    check_parameters(vm)
+    parameters.check(vm)
     read_domain(vm)
     return codes.SUCCESS
 

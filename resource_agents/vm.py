@@ -10,7 +10,11 @@ from resource_agents.codes import ERR_CONFIGURED, Failed
 
 LIBVIRT_RUN = "/run/libvirt/qemu"
 DEFAULT_TIMEOUT = 60.0
-INCOMPLETE = (("paused", "migration"), ("paused", "starting up"), ("paused", "unknown"), ("", ""))
+TRUE = ("1", "true", "yes", "on")
+INCOMPLETE = (
+    ("paused", "migration"), ("paused", "starting up"), ("paused", "unknown"), ("", ""),
+    ("running", "post-copy"), ("running", "post-copy failed"), ("paused", "post-copy failed"),
+)  # fmt: skip
 """States in libvirt's status file of a copy that has not arrived; one that has is running, or paused (user)."""
 
 
@@ -18,37 +22,44 @@ class Vm:
     """One managed VM, from the environment that Pacemaker gives an agent. Times are seconds."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        def parameter(name: str, default: str = "") -> str:
-            return environment.get(f"OCF_RESKEY_{name}", "") or default
-
+        self._environment = environment
         self.name = environment.get("OCF_RESOURCE_INSTANCE", "")
-        self.uuid = state.lower_case_uuid(parameter("uuid"))
-        self.config = parameter("config")
-        self.xml_sha256 = parameter("xml_sha256")
-        self.uri = parameter("hypervisor", "qemu:///system")
-        self.transport = parameter("migration_transport", "ssh")
-        self.hosts = dict(pair.split("=", 1) for pair in parameter("migration_hosts").split() if "=" in pair)
-        self.suffix = parameter("migration_network_suffix")
-        self.handover = parameter("handover", "paused")
-        self.stop_budget = _number("stop_budget", parameter("stop_budget", "120"))
-        self.bandwidth = parameter("migration_bandwidth")
-        self.downtime = parameter("migration_downtime")
-        self.auto_converge = parameter("auto_converge", "false").lower() in ("1", "true", "yes", "on")
-        self.migration_timeout = _number("migration_timeout", parameter("migration_timeout", "600"))
-        self.timeout = _number("timeout", parameter("CRM_meta_timeout", str(int(DEFAULT_TIMEOUT * 1000)))) / 1000
-        self.node = parameter("CRM_meta_on_node") or state.node_name()
-        self.source = parameter("CRM_meta_migrate_source")
-        self.target = parameter("CRM_meta_migrate_target")
+        self.uuid = state.lower_case_uuid(self.given("uuid"))
+        self.config = self.given("config")
+        self.xml_sha256 = self.given("xml_sha256")
+        self.uri = self.given("hypervisor") or "qemu:///system"
+        self.force_stop = self._flag("force_stop")
+        self.stop_budget = 0.0 if self.force_stop else self._seconds("stop_budget", 120)
+        self.shutdown_mode = self.given("shutdown_mode") or "acpi"
+        self.monitor_scripts = self.given("monitor_scripts").split()
+        self.transport = self.given("migration_transport") or "ssh"
+        self.hosts = dict(pair.split("=", 1) for pair in self.given("migration_hosts").split() if "=" in pair)
+        self.handover = self.given("handover") or "paused"
+        self.speed = self.given("migration_speed").lstrip("0")
+        self.downtime = self.given("migration_downtime").lstrip("0")
+        self.parallel = self.given("migration_parallel").lstrip("0")
+        self.auto_converge = self._flag("auto_converge")
+        self.post_copy = self._flag("post_copy")
+        self.migration_timeout = self._seconds("migration_timeout", 600)
+        self.timeout = self._seconds("CRM_meta_timeout", DEFAULT_TIMEOUT * 1000) / 1000
+        self.probe = self.given("CRM_meta_interval") in ("", "0")
+        self.node = self.given("CRM_meta_on_node") or state.node_name()
+        self.source = self.given("CRM_meta_migrate_source")
+        self.target = self.given("CRM_meta_migrate_target")
         if len(self.uuid) != 36:
             raise Failed(f"{self.name or 'this resource'} has no parameter uuid", ERR_CONFIGURED)
 
+    def given(self, name: str) -> str:
+        """A parameter as it was given; empty when it was not."""
+        return self._environment.get(f"OCF_RESKEY_{name}", "").strip()
 
-def _number(name: str, text: str) -> float:
-    digits = text[:-1] if text.endswith("s") else text
-    try:
-        return float(digits)
-    except ValueError:
-        raise Failed(f"{name}={text} is not a number", ERR_CONFIGURED) from None
+    def _flag(self, name: str) -> bool:
+        return self.given(name).lower() in TRUE
+
+    def _seconds(self, name: str, default: float) -> float:
+        """What is not a number is refused at start; a stop or monitor of what runs already goes by the default."""
+        text = self.given(name).removesuffix("s")
+        return float(text) if text.isascii() and text.isdigit() else default
 
 
 class Deadline:

@@ -232,10 +232,12 @@ class _Compiler:
             migration_hosts=_migration_hosts(self.cluster),
             migrate_to_timeout=max(MINIMAL_MIGRATE_TO, vm.migration.timeout + MIGRATE_MARGIN),
             bandwidth=vm.migration.bandwidth,
+            parallel=vm.migration.parallel,
+            post_copy="true" if vm.migration.post_copy else None,
             downtime=vm.migration.downtime,
             migration_timeout=vm.migration.timeout if vm.migration.timeout != default.timeout else None,
             auto_converge="true" if vm.migration.auto_converge else None,
-            migrate_options="--auto-converge" if vm.migration.auto_converge else None,
+            migrate_options=_migrate_options(vm.migration),
             priority=vm.priority or None,
             allow_migrate="true" if vm.migration.mode == "live" else "false",
         )
@@ -308,6 +310,14 @@ def _by_kind(vms: Iterable[model.Vm]) -> dict[tuple[str, tuple[str, ...]], list[
 def _migration_hosts(cluster: model.Cluster) -> str | None:
     hosts = [f"{node.name}={node.migration_host}" for node in cluster.nodes if node.migration_host is not None]
     return " ".join(hosts) or None
+
+
+def _migrate_options(policy: model.Migration) -> str | None:
+    """What ocf:heartbeat:VirtualDomain has no parameter for, as virsh's switches."""
+    options = ["--auto-converge"] if policy.auto_converge else []
+    options += ["--postcopy", "--postcopy-after-precopy"] if policy.post_copy else []
+    options += ["--parallel", "--parallel-connections", str(policy.parallel)] if policy.parallel else []
+    return " ".join(options) or None
 
 
 def _element(tag: str, *attributes: tuple[str, str]) -> etree._Element:

@@ -113,5 +113,5 @@ def _vm(guest: Guest, vm: Table, draft: dict[str, Any]) -> model.Vm:
 
 
 def _migration(given: Mapping[str, Any]) -> model.Migration:
-    keys = ("mode", "auto_converge", "bandwidth", "downtime", "timeout")
+    keys = ("mode", "auto_converge", "bandwidth", "downtime", "timeout", "post_copy", "parallel")
     return model.Migration(**{key: given[key] for key in keys if key in given})

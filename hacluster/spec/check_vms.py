@@ -26,6 +26,7 @@ def check(vms: dict[str, Table], guests: dict[str, Guest], draft: dict[str, dict
             network_of(nic, networks, found)
         if guest.domain is None:
             _machine(guest, vms[guest.name], found)
+        _policy(guest, vms[guest.name], storages, found)
     for vm in vms.values():
         for name in vm["storage"] or ():
             if name not in storages:
@@ -114,6 +115,30 @@ def _machine(guest: Guest, vm: Table, found: Found) -> None:
         for disk in guest.disks
         if disk.bus == "ide"
     )
+
+
+def _policy(guest: Guest, vm: Table, storages: dict[str, Table], found: Found) -> None:
+    migration, where = vm["migration"] or {}, f"{vm['where']}.migration"
+    if not migration.get("post_copy"):
+        return
+    bare = [disk.path for disk in guest.disks if disk.writable and not _locked(disk, storages)]
+    if bare or not guest.disks:
+        found.append(
+            kinds.POST_COPY(
+                f"{bare[0] if bare else guest.name} has no lock that would hold on every node",
+                where=f"{where}.post_copy",
+                remedy="use auto_converge = true instead, or put every disk into a file on GFS2",
+            )
+        )
+    if migration.get("parallel"):
+        message = "post_copy and parallel exclude each other"
+        found.append(kinds.POLICY(message, where=f"{where}.parallel", remedy="take one of them out"))
+
+
+def _locked(disk: GuestDisk, storages: dict[str, Table]) -> bool:
+    """Whether QEMU's image lock on a disk holds for all nodes; of one on no storage that is said elsewhere."""
+    name = storage_of(disk, storages)
+    return name not in storages or storages[name]["type"] == "gfs2"
 
 
 def _placement(vm: Table, nodes: dict[str, Table], found: Found) -> None:

@@ -212,3 +212,15 @@ PLACEMENT = kind(
     "HA169", "Placement contradicts itself", "No node is left for the VM, or one is both liked and avoided."
 )
 HARDWARE = kind("HA170", "Hardware that QEMU cannot build", "QEMU would refuse to start the VM.")
+POST_COPY = kind(
+    "HA171",
+    "Post-copy without a lock under the disks",
+    "In post-copy the guest runs on the target while its source exists. Only QEMU's image lock, on files that all "
+    "nodes lock together (GFS2), keeps the source from writing then; the run-lock alone lets no guest run before its "
+    "source has ended.",
+)
+POLICY = kind(
+    "HA172",
+    "A migration policy that contradicts itself",
+    "QEMU fetches the rest of a guest's memory over one connection.",
+)

@@ -143,6 +143,14 @@ MIGRATION = Section(
     (
         Field("mode", Choice(("live", "cold", "none")), "live, cold (shut down and start), or none.", "live"),
         Field("auto_converge", Flag(), "Slow the guest down when it changes memory faster than it is copied.", False),
+        Field(
+            "post_copy",
+            Flag(),
+            "Let the guest run on the target after one pass and fetch the rest of its memory. It always converges, but "
+            "if the connection breaks meanwhile the guest's memory is lost. Only with every disk in a file on GFS2.",
+            False,
+        ),
+        Field("parallel", Whole(2, 255), "Connections to copy over, for a network faster than one core. Default: one."),
         Field("bandwidth", Whole(1, 1_000_000), "MiB/s at most."),
         Field("downtime", milliseconds(1, 60_000, "300ms"), "How long the guest may stand still at the end."),
         Field("timeout", duration(10, 86_400, "10m"), "For the whole migration.", 600),

@@ -7,6 +7,7 @@ import pytest
 from hacluster.guard.proof import ABSENT, PRESENT, UNKNOWN
 from resource_agents.hook import nonce_of
 from resource_agents.moving import ARRIVED, BOTH, LOST, STAYED, UNCLEAR, destination, mark_move, outcome
+from resource_agents.policy import arguments
 from resource_agents.vm import Vm
 
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
@@ -66,10 +67,7 @@ def test_no_nonce_is_no_nonce(xml: str) -> None:
     [
         ({}, ("qemu+ssh://root@n2/system?no_tty=1", [])),
         ({"migration_transport": "tcp"}, ("qemu+tcp://n2/system", [])),
-        (
-            {"migration_transport": "tls", "migration_network_suffix": "-mig"},
-            ("qemu+tls://n2-mig/system", ["--migrateuri", "tcp://n2-mig"]),
-        ),
+        ({"migration_transport": "tls", "migration_hosts": "n1=n1-mig"}, ("qemu+tls://n2/system", [])),
         (
             {"migration_transport": "tcp", "migration_hosts": "n1=10.99.1.11 n2=10.99.1.12"},
             ("qemu+tcp://10.99.1.12/system", ["--migrateuri", "tcp://10.99.1.12"]),
@@ -80,3 +78,25 @@ def test_the_destination(parameters: dict[str, str], expected: tuple[str, list[s
     values = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
     values |= {"OCF_RESKEY_uuid": UUID, "OCF_RESKEY_CRM_meta_migrate_target": "n2"}
     assert destination(Vm(values)) == expected
+
+
+COMMON = ["--live", "--abort-on-error"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, ["--suspend"]),
+        ({"handover": "running"}, []),
+        ({"auto_converge": "true"}, ["--suspend", "--auto-converge"]),
+        ({"migration_speed": "100"}, ["--suspend", "--bandwidth", "100"]),
+        ({"migration_speed": "0", "migration_parallel": "0"}, ["--suspend"]),
+        ({"migration_parallel": "4"}, ["--suspend", "--parallel", "--parallel-connections", "4"]),
+        ({"handover": "running", "post_copy": "yes"}, ["--postcopy", "--postcopy-after-precopy"]),
+        ({"post_copy": "yes"}, ["--suspend"]),
+    ],
+    ids=["default", "running", "auto-converge", "speed", "zeros", "parallel", "post-copy", "post-copy without a lock"],
+)
+def test_the_policy_as_virsh_takes_it(parameters: dict[str, str], expected: list[str]) -> None:
+    values = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
+    assert arguments(Vm(values | {"OCF_RESKEY_uuid": UUID})) == COMMON + expected

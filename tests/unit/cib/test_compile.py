@@ -208,9 +208,13 @@ def test_only_live_vms_are_migrated_by_pacemaker(mode: str, allowed: str) -> Non
 
 
 def test_migration_settings_are_given_where_they_differ() -> None:
-    settings = model.Migration(auto_converge=True, bandwidth=100, downtime=300)
+    settings = model.Migration(auto_converge=True, bandwidth=100, downtime=300, post_copy=True, parallel=4)
     given = parameters(cib(vms=(clusters.vm("web", "shared", migration=settings),)), "web")
-    assert (given["auto_converge"], given["migration_bandwidth"], given["migration_downtime"]) == ("true", "100", "300")
+    expected = {"auto_converge": "true", "post_copy": "true", "parallel": "4", "speed": "100", "downtime": "300"}
+    names = {name: given[name if "_" in name else f"migration_{name}"] for name in expected}
+    assert names == expected
+    plain = parameters(cib(vms=(clusters.vm("web", "shared"),)), "web")
+    assert not {"auto_converge", "post_copy", "migration_parallel", "migration_speed"} & set(plain)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +240,22 @@ def test_heartbeats_agent_is_selectable_and_stands_on_no_run_lock() -> None:
     assert resource(document, "web").get("provider") == "heartbeat"
     assert parameters(document, "web")["migrate_options"] == "--auto-converge"
     assert {o for o in orders(document) if "vm-on" in o[1]} == {("shared-fs-clone", "heartbeat-vm-on-shared")}
+
+
+@pytest.mark.parametrize(
+    ("policy", "options"),
+    [
+        (model.Migration(), None),
+        (model.Migration(parallel=4), "--parallel --parallel-connections 4"),
+        (
+            model.Migration(auto_converge=True, post_copy=True),
+            "--auto-converge --postcopy --postcopy-after-precopy",
+        ),
+    ],
+)
+def test_heartbeats_agent_gets_the_policy_as_options(policy: model.Migration, options: str | None) -> None:
+    document = cib(vms=(clusters.vm("web", "shared", agent="heartbeat", migration=policy),))
+    assert parameters(document, "web").get("migrate_options") == options
 
 
 def test_placement_is_a_location_for_each_node() -> None:

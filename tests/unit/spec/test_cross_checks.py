@@ -129,6 +129,21 @@ ALL = SMALL + GFS2 + VM
         pytest.param(
             [('format = "raw"', 'bus = "ide", format = "raw"')], [("HA170", "vms.web.disks[0].bus")], id="IDE on q35"
         ),
+        pytest.param(
+            [("vcpus = 1", "vcpus = 1\nmigration = { post_copy = true }")],
+            [("HA171", "vms.web.migration.post_copy")],
+            id="post-copy on a directory that only we call shared",
+        ),
+        pytest.param(
+            [("vcpus = 1", "vcpus = 1\nmigration = { post_copy = true }"), ("/vm/web.img", "/dev/luns/web")],
+            [("HA171", "vms.web.migration.post_copy")],
+            id="post-copy on a block device",
+        ),
+        pytest.param(
+            [("vcpus = 1", "vcpus = 1\nmigration = { post_copy = true, parallel = 4 }"), ("/vm/web", "/g/web")],
+            [("HA172", "vms.web.migration.parallel")],
+            id="post-copy over many connections",
+        ),
         pytest.param([("vcpus = 1", "")], [("HA164", "vms.web")], id="half a VM"),
     ],
 )
@@ -138,6 +153,11 @@ def test_a_mistake_is_found_where_it_is(changes: list[tuple[str, str]], expected
 
 def test_the_whole_is_right_before_a_mistake_is_made() -> None:
     assert findings(ALL + DB) == []
+
+
+def test_post_copy_is_right_where_gfs2_locks_every_disk() -> None:
+    policy = ("vcpus = 1", "vcpus = 1\nmigration = { post_copy = true }")
+    assert findings(changed(policy, ("/vm/web", "/g/web"), text=ALL)) == []
 
 
 def test_a_group_may_carry_two_file_systems_a_volume_may_not() -> None:

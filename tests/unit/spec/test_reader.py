@@ -126,7 +126,7 @@ def test_everything_that_can_be_said_arrives_in_the_model() -> None:
 placement = { prefer = { n1 = 100 }, avoid = ["n3"] }
 priority = 5
 storage = "luns"
-migration = { mode = "cold", auto_converge = true, bandwidth = 100, downtime = "1s", timeout = "2m" }
+migration = { mode = "cold", auto_converge = true, bandwidth = 100, downtime = "1s", timeout = "2m", parallel = 4 }
 agent = "heartbeat"
 """
     made = cluster(text + VM + more)
@@ -137,7 +137,7 @@ agent = "heartbeat"
     assert (device.agent, device.delay, dict(device.parameters)) == ("fence_virsh", 5, {"plug": "3", "verbose": "0"})
     vm = made.vms[0]
     assert (dict(vm.placement.prefer), vm.placement.avoid, vm.priority) == ({"n1": 100}, ("n3",), 5)
-    assert vm.migration == Migration("cold", True, 100, 1000, 120)
+    assert vm.migration == Migration("cold", True, 100, 1000, 120, parallel=4)
     assert (vm.storages, vm.agent) == (("luns", "s"), "heartbeat")
 
 
