@@ -177,7 +177,7 @@ OPERATIONS = {
 
 
 def run(name: str, operation: str, xml: str, daemon: int) -> str:
-    """One hook call; the refusal's sentence, or an empty text. Unknown operations pass: they announce nothing that could run."""
+    """One hook call; the refusal's sentence, or an empty text. What has no handler announces nothing that could run."""
     handler = OPERATIONS.get(operation)
     if handler is None:
         return ""

@@ -166,6 +166,22 @@ def test_an_unmanaged_vm_passes_without_python(front: Front) -> None:
     assert front.call("prepare").returncode == 0
 
 
+def test_where_the_lists_of_managed_vms_cannot_be_read_nobody_passes_as_unmanaged(front: Front) -> None:
+    (front.root / "domains" / "other.0123456789abcdef.xml").write_text("<domain/>")
+    (front.root / "cib.xml").mkdir()  # stands for a disk with errors: root may read everything else
+    front.python(1)
+    refused = front.call("prepare")
+    assert refused.returncode == 1
+    assert "cannot be read here" in refused.stderr
+
+
+@pytest.mark.parametrize("operation", ["reconnect", "stopped"])
+def test_what_starts_nothing_never_waits_for_python(front: Front, operation: str) -> None:
+    (front.root / "cib.xml").write_text(UUID)
+    front.python(1)
+    assert front.call(operation).returncode == 0
+
+
 @pytest.mark.parametrize("place", ["cib.xml", "domains/web.0123456789abcdef.xml"])
 def test_a_managed_vm_does_not_start_without_python(front: Front, place: str) -> None:
     (front.root / place).write_text(f'<nvpair name="uuid" value="{UUID.upper()}"/>')
@@ -179,12 +195,6 @@ def test_a_managed_vm_is_pythons_business_and_nothing_is_printed(front: Front, c
     result = front.call("migrate")
     assert (result.returncode, result.stdout, result.stderr) == (code, "", "a sentence\n")
     assert (front.root / "stdin").read_text() == xml() + "\n"
-
-
-def test_reconnect_always_passes(front: Front) -> None:
-    (front.root / "cib.xml").write_text(UUID)
-    front.python(1)
-    assert front.call("reconnect").returncode == 0
 
 
 def test_no_start_beside_a_dying_qemu_that_shows_no_uuid_any_more(seen: Scan) -> None:
