@@ -47,7 +47,7 @@ def shipped_spec() -> Path:
     raise Refused(NO_SPEC("lab.toml is not installed.", remedy="hactl lab up SPEC"))
 
 
-def _bed(name: str, cluster: Cluster | None = None) -> beds.Bed:
+def bed_called(name: str, cluster: Cluster | None = None) -> beds.Bed:
     """The lab of that name. Raises Refused unless root asks: others do not see enough of it to tell the truth."""
     bed = beds.Bed(name, cluster)
     if os.geteuid() != 0:
@@ -71,13 +71,13 @@ def up(
     from hacluster.spec import load
 
     path = spec or shipped_spec()
-    _bed(name, load(path)).up(lambda line: print(line, flush=True), spec=path.read_bytes())
+    bed_called(name, load(path)).up(lambda line: print(line, flush=True), spec=path.read_bytes())
 
 
 @app.command()
 def down(name: str = NAME) -> None:
     """Take the lab down, whatever state it is in, without a trace."""
-    left = _bed(name).down(lambda line: print(line, flush=True))
+    left = bed_called(name).down(lambda line: print(line, flush=True))
     if left:
         raise Refused(beds.LEFT_OVER(line, where=name, remedy=f"hactl lab down --name {name}") for line in left)
     print("nothing left")
@@ -88,7 +88,7 @@ def status(name: str = NAME, as_json: bool = JSON) -> None:
     """Show the lab; when it is down, what is left over of it (exit 1 if anything is)."""
     from hacluster.lab import inventory
 
-    seen = inventory.look(_bed(name))
+    seen = inventory.look(bed_called(name))
     if as_json:
         render.json_out(seen.as_json())
     else:
@@ -106,7 +106,7 @@ def exec_(
 ) -> None:
     """Run a command in a node (default: a shell), with this terminal and with the command's exit code."""
     argv = [word for number, word in enumerate(command or []) if (number, word) != (0, "--")]
-    bed = _bed(name)
+    bed = bed_called(name)
     words = bed.command(node, argv or ["/bin/bash"])
     sys.stdout.flush()
     os.execvpe(words[0], words, bed.environment())
@@ -121,7 +121,7 @@ def power(
     """Switch a node's power, as pulling its plug does; or freeze it, as a hang does."""
     if order not in ("on", "off", "cycle", "freeze", "thaw", "status"):
         raise typer.BadParameter("on, off, cycle, freeze, thaw or status")
-    print(_bed(name).power(node, order))
+    print(bed_called(name).power(node, order))
 
 
 @app.command()
@@ -136,7 +136,7 @@ def link(
     """Pull a node's corosync links out of the switch, or plug them in."""
     if order not in ("up", "down"):
         raise typer.BadParameter("up or down")
-    bed = _bed(name)
+    bed = bed_called(name)
     bed.link(node, order == "up", number)
     print(" ".join(f"{link} {'up' if is_up else 'down'}" for link, is_up in bed.links(node).items()))
 
@@ -144,7 +144,7 @@ def link(
 @app.command()
 def deploy(name: str = NAME) -> None:
     """Lay agents, guard and hook into the running nodes again, from the code that runs this command."""
-    for node in _bed(name).deploy():
+    for node in bed_called(name).deploy():
         print(f"{node}: agents, guard and hook are in place")
 
 
@@ -154,7 +154,7 @@ def check(
     name: str = NAME,
 ) -> None:
     """Judge the counting guests' disks: exit 1 if any shows the hand of a second copy."""
-    bed = _bed(name)
+    bed = bed_called(name)
     suspect = False
     for vm in vms or list(bed.disks()):
         try:

@@ -117,7 +117,7 @@ def version() -> None:
 
 def _mount() -> None:
     """Every command module adds its own commands; the order here is the order of the help."""
-    for name in ("spec", "compile", "cluster", "vm", "node", "lab", "demo"):
+    for name in ("spec", "compile", "cluster", "vm", "node", "lab", "demo", "chaos"):
         importlib.import_module(f"hacluster.cli.{name}").register(app)
 
 

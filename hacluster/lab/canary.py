@@ -27,6 +27,8 @@ VIOLATION = struct.Struct("<8sQQIIQI")
 KINDS = {1: "its last record had been overwritten", 2: "its next place had been written already"}
 PERIOD_MS = 110
 """From one record of a running guest to the next: two ticks of the BIOS's clock, which are 54.9 ms each."""
+SEARCH = 20
+"""Looks without a newer record after which a follower searches the whole ring."""
 SAMPLE = 0.015
 """Seconds between two looks of a watch."""
 
@@ -147,6 +149,10 @@ class Canary:
         finally:
             watcher.stop()
 
+    def follow(self) -> Follower:
+        """Follow the counter for as long as one likes. Raises NotACountingDisk, OSError."""
+        return Follower(self)
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[_Disk]:
         disk = _Disk(self.path)
@@ -154,6 +160,39 @@ class Canary:
             yield disk
         finally:
             disk.close()
+
+
+class Follower:
+    """Looks at the place of the next record whenever it is asked. `boot` is the boot id of the newest record, or 0."""
+
+    def __init__(self, canary: Canary) -> None:
+        self._disk = _Disk(canary.path)
+        self._shape = self._disk.shape()
+        self._idle = 0
+        self._goto(self._disk.newest(self._shape))
+
+    def _goto(self, counter: int) -> None:
+        self.counter = counter
+        read = self._disk.record(self._shape, counter)
+        self.boot = read.boot if read is not None else 0
+
+    def advance(self) -> bool:
+        """Whether there is a newer record than at the last look."""
+        before = self.counter
+        while (read := self._disk.record(self._shape, self.counter + 1)) and read.counter == self.counter + 1:
+            self.counter, self.boot = read.counter, read.boot
+        self._idle = 0 if self.counter > before else self._idle + 1
+        if self._idle >= SEARCH:
+            # A copy that did not go on from here has left a hole that looking one ahead cannot cross.
+            self._idle = 0
+            newest = self._disk.newest(self._shape)
+            if newest > self.counter:
+                self._goto(newest)
+        return self.counter > before
+
+    def close(self) -> None:
+        """Let go of the disk."""
+        self._disk.close()
 
 
 class Watcher(threading.Thread):

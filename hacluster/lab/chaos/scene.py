@@ -1,0 +1,209 @@
+"""The cluster that chaos is made in: how one types in it, where its VMs are, when it is at rest, what an admin does.
+
+Where a VM is comes from the observer, not from the cluster. `Guarded` and `Stock` (their own modules) say what differs
+between a cluster that hactl applied and one that was set up as the guides do.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from lxml import etree
+
+from hacluster.lab.bed import Bed
+from hacluster.lab.chaos.deeds import Aim, Deed, Missed, judged
+from hacluster.lab.chaos.observer import Observer
+from hacluster.model import Cluster
+from hacluster.problems import Refused
+
+SPEC = "/etc/hacluster/cluster.toml"
+LOOK_EVERY = 1.0
+START_DAEMONS_AFTER = 25.0
+CYCLE_AFTER = 75.0
+CLEAN_UP_AFTER = 20.0
+CLEAN_UP_EVERY = 40.0
+
+
+class Scene:
+    """A lab with its cluster. `observer` watches it from outside."""
+
+    kind = ""
+
+    def __init__(self, bed: Bed, cluster: Cluster, observer: Observer, tell: Callable[[str], None]) -> None:
+        self.bed = bed
+        self.cluster = cluster
+        self.observer = observer
+        self.tell = tell
+        self.nodes = [node.name for node in cluster.nodes]
+        self.hosts = {node.name: node.migration_host or node.addresses[-1] for node in cluster.nodes}
+        self.vms = {vm.name: vm for vm in cluster.vms}
+        self.helped: list[str] = []
+
+    # ---- to be said by each kind of cluster
+
+    def set_up(self) -> None:
+        """Make the cluster. Raises Refused."""
+        raise NotImplementedError
+
+    def move(self, vm: str, node: str) -> list[str]:
+        """The command that moves a VM live, as its users type it."""
+        raise NotImplementedError
+
+    def config(self, vm: str) -> str:
+        """Where a VM's domain XML lies on the nodes; a pattern for the shell."""
+        raise NotImplementedError
+
+    def clean_up(self, vm: str) -> list[str]:
+        """The command after which Pacemaker tries again."""
+        raise NotImplementedError
+
+    def doubts(self) -> dict[str, str]:
+        """What is not as it should be although everything seems at rest, by VM or node; a deep and dear look."""
+        raise NotImplementedError
+
+    def explained(self, vm: str) -> str:
+        """What the cluster's tools say about why a VM does not run; empty when they say nothing."""
+        raise NotImplementedError
+
+    # ---- typing
+
+    def run(self, node: str, argv: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """A command in a node. One that cannot be begun, or hangs, has exit code 255."""
+        try:
+            if self.bed.power(node, "status") != "on":
+                return subprocess.CompletedProcess(list(argv), 255, "", f"{node} is not on")
+            return self.bed.exec(node, argv, timeout=timeout)
+        except Refused as refused:
+            return subprocess.CompletedProcess(list(argv), 255, "", str(refused))
+        except (subprocess.TimeoutExpired, OSError) as error:
+            return subprocess.CompletedProcess(list(argv), 255, "", f"{node}: {error}")
+
+    def typed(self, node: str, argv: Sequence[str], timeout: float = 60) -> Deed:
+        """A command in a node, as a deed."""
+        done = self.run(node, argv, timeout)
+        return judged(done.returncode, done.stdout + done.stderr)
+
+    def sh(self, node: str, script: str, timeout: float = 60) -> Deed:
+        """A shell script in a node, as a deed."""
+        return self.typed(node, ["sh", "-c", script], timeout)
+
+    # ---- aiming
+
+    def powered(self) -> list[str]:
+        """The nodes that are on."""
+        return [node for node in self.nodes if self.bed.power(node, "status") == "on"]
+
+    def prompt(self, without: str = "") -> str:
+        """A node to type cluster commands on: the first one that is on. Raises Missed."""
+        found = [node for node in self.powered() if node != without]
+        if not found:
+            raise Missed("no node is on")
+        return found[0]
+
+    def home(self, aim: Aim) -> str:
+        """Where the VM runs. Raises Missed when it does not."""
+        found = self.observer.home(aim.vm)
+        if found is None:
+            raise Missed(f"{aim.vm} runs nowhere")
+        return found
+
+    def other(self, aim: Aim) -> str:
+        """A powered node where the VM does not run, picked by the aim. Raises Missed."""
+        here = self.observer.home(aim.vm)
+        found = [node for node in self.powered() if node != here]
+        if not found:
+            raise Missed("no other node is on")
+        return found[int(aim.pick * len(found)) % len(found)]
+
+    def node(self, aim: Aim) -> str:
+        """The node that the aim means now. Raises Missed when it is off."""
+        found = self.home(aim) if aim.node == "home" else self.other(aim) if aim.node == "other" else aim.node
+        if self.bed.power(found, "status") == "off":
+            raise Missed(f"{found} is off")
+        return found
+
+    # ---- rest
+
+    def settle(self, timeout: float) -> dict[str, str]:
+        """Bring the cluster to rest as an admin would; what is not well at the end, by VM or node, or nothing.
+
+        Power and wires are given back at once. An admin waits before he starts daemons, cycles a node, or cleans up.
+        """
+        begun = time.monotonic()
+        since: dict[str, float] = {}
+        cleaned: dict[str, float] = {}
+        wrong: dict[str, str] = {}
+        while time.monotonic() - begun < timeout:
+            self._power_up()
+            wrong = self.unsettled() or self.doubts()
+            if not wrong:
+                return {}
+            now = time.monotonic()
+            since = {name: since.get(name, now) for name in wrong}
+            nodes = [name for name in wrong if name in self.nodes]
+            for node in nodes:
+                self._help_node(node, now - since[node])
+            for name in wrong if not nodes else ():
+                if now - since[name] > CLEAN_UP_AFTER and now - cleaned.get(name, 0.0) > CLEAN_UP_EVERY:
+                    cleaned[name] = now
+                    words = self.clean_up(name) if name in self.vms else ["crm_resource", "--cleanup", "-r", name]
+                    self._help(f"{' '.join(words)} ({wrong[name]})", self.prompt(), words)
+            time.sleep(LOOK_EVERY)
+        return wrong
+
+    def _power_up(self) -> None:
+        for node in self.nodes:
+            state = self.bed.power(node, "status")
+            if state == "frozen":
+                self.bed.power(node, "thaw")
+            elif state == "off":
+                self.bed.power(node, "on")
+
+    def _help_node(self, node: str, seconds: float) -> None:
+        if CYCLE_AFTER < seconds < CYCLE_AFTER + 2 * LOOK_EVERY:
+            self.helped.append(f"power cycle {node}")
+            self.tell(f"  helped: power cycle {node}")
+            self.bed.power(node, "cycle")
+        elif START_DAEMONS_AFTER < seconds < START_DAEMONS_AFTER + 2 * LOOK_EVERY:
+            self._help(f"systemctl start on {node}", node, ["systemctl", "start", "corosync", "pacemaker", "libvirtd"])
+
+    def _help(self, what: str, node: str, argv: Sequence[str]) -> None:
+        self.helped.append(what)
+        self.tell(f"  helped: {what}")
+        self.run(node, argv, 120)
+
+    def unsettled(self) -> dict[str, str]:
+        """What a cheap look finds: nodes that are not online, VMs that do not count, a transition under way."""
+        status = self.crm_mon()
+        if status is None:
+            return {self.nodes[0]: "no node shows the cluster's status"}
+        online = {str(node.get("name")) for node in status.iterfind("nodes/node[@online='true']")}
+        found = {node: "not online" for node in self.nodes if node not in online}
+        for node in status.iterfind("nodes/node[@pending='true']"):
+            found[str(node.get("name"))] = "pending"
+        for vm in self.vms:
+            homes = [
+                str(node.get("name"))
+                for resource in status.iterfind(f".//resource[@id='{vm}']")
+                for node in resource.iterfind("node")
+            ]
+            failed = status.find(f".//resource[@id='{vm}'][@failed='true']")
+            if failed is not None:
+                found[vm] = "Pacemaker counts it as failed"
+            elif homes != [self.observer.home(vm)]:
+                found[vm] = f"Pacemaker has it on {homes or 'no node'}, it runs on {self.observer.home(vm)}"
+            elif not self.observer.runs(vm):
+                found[vm] = "its guest does not count"
+        return found
+
+    def crm_mon(self) -> etree._Element | None:
+        """Pacemaker's status as the first node that has a DC tells it."""
+        for node in self.powered():
+            done = self.run(node, ["crm_mon", "-1", "--output-as=xml"], 10)
+            if done.returncode == 0:
+                tree = etree.fromstring(done.stdout.encode())
+                if tree.find("summary/current_dc[@present='true']") is not None:
+                    return tree
+        return None
