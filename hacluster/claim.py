@@ -8,17 +8,23 @@ carries who moves it, from where and since when: one object, so that a claim wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
 from lxml import etree
 
 PREFIX = "hactl-move-"
 _ATTRIBUTE = "hactl-claim"
+How = Literal["live", "cold", "back"]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who moves a VM where. `since` is epoch seconds; `owner` is user@host, `pid` the mover's process there."""
+    """Who moves a VM where. `since` is epoch seconds; `owner` is user@host, `pid` the mover's process there.
+
+    `how` is live, cold (stopped here, started there) or back (a cold move that was taken back: its target is where it
+    came from). `recorded` is what was recorded of the VM when the claim was made (see history.mark).
+    """
 
     vm: str
     source: str
@@ -26,11 +32,25 @@ class Claim:
     owner: str = ""
     pid: int = 0
     since: int = 0
+    how: How = "live"
+    recorded: str = ""
 
     @property
     def ident(self) -> str:
         """The constraint's id."""
         return PREFIX + self.vm
+
+    @property
+    def told(self) -> str:
+        """All but the target in one word, as it stands in the constraint; no two claims have the same."""
+        told = {"owner": self.owner, "pid": self.pid, "since": self.since, "source": self.source}
+        more = {"how": "" if self.how == "live" else self.how, "recorded": self.recorded}
+        return urlencode(told | {name: value for name, value in more.items() if value})
+
+    @property
+    def host(self) -> str:
+        """The machine its owner's hactl ran on."""
+        return self.owner.rpartition("@")[2]
 
 
 def to_xml(claim: Claim) -> bytes:
@@ -39,10 +59,7 @@ def to_xml(claim: Claim) -> bytes:
     location = etree.Element("rsc_location", id=ident, rsc=claim.vm)
     rule = etree.SubElement(location, "rule", {"id": f"{ident}-rule", "score": "INFINITY", "boolean-op": "or"})
     etree.SubElement(rule, "expression", id=f"{ident}-target", attribute="#uname", operation="eq", value=claim.target)
-    told = {"owner": claim.owner, "pid": claim.pid, "since": claim.since, "source": claim.source}
-    etree.SubElement(
-        rule, "expression", id=f"{ident}-claim", attribute=_ATTRIBUTE, operation="eq", value=urlencode(told)
-    )
+    etree.SubElement(rule, "expression", id=f"{ident}-claim", attribute=_ATTRIBUTE, operation="eq", value=claim.told)
     xml: bytes = etree.tostring(location)
     return xml
 
@@ -67,4 +84,14 @@ def _read(location: etree._Element, vm: str) -> Claim:
         value = told.get(name, "")
         return int(value) if value.isdecimal() else 0
 
-    return Claim(vm, told.get("source", ""), target, told.get("owner", ""), number("pid"), number("since"))
+    how: How = next((way for way in ("cold", "back") if way == told.get("how")), "live")
+    return Claim(
+        vm,
+        told.get("source", ""),
+        target,
+        told.get("owner", ""),
+        number("pid"),
+        number("since"),
+        how,
+        told.get("recorded", ""),
+    )

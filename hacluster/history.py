@@ -19,7 +19,10 @@ _NOT_RUN = frozenset({2, 3, 4})  # timed out, not supported, error
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One recorded operation. `interval` is ms; `changed` is epoch seconds; `reason` is the agent's exit reason."""
+    """One recorded operation. `interval` is ms; `changed` is epoch seconds; `reason` is the agent's exit reason.
+
+    `source` and `target` are those of a migration.
+    """
 
     node: str
     name: str
@@ -29,6 +32,8 @@ class Operation:
     interval: int = 0
     changed: int = 0
     reason: str = ""
+    source: str = ""
+    target: str = ""
 
     @property
     def pending(self) -> bool:
@@ -73,6 +78,32 @@ def since(before: History, now: History) -> tuple[Operation, ...]:
     return tuple(op for ops in now.values() for op in ops if (op.node, op.call, op.name, op.status) not in old)
 
 
+def mark(now: History) -> str:
+    """What is recorded at this moment, in a word that fits into an attribute: each node's call-ids and operations."""
+    return ";".join(
+        f"{node}:{'.'.join(f'{op.call}{op.name}' for op in ops if not op.pending)}" for node, ops in sorted(now.items())
+    )
+
+
+def marked(now: History, word: str) -> History:
+    """Those of the operations recorded now that were recorded when the mark was made. No clock is asked."""
+    known = dict(part.split(":", 1) for part in word.split(";") if ":" in part)
+    return {
+        node: tuple(op for op in ops if f"{op.call}{op.name}" in known.get(node, "").split("."))
+        for node, ops in now.items()
+    }
+
+
+def stale_arrivals(now: History, source: str, target: str) -> tuple[str, ...]:
+    """Nodes that remember an earlier arrival of the same pair: Pacemaker 2.1.5 takes it for the one of the next move,
+    and if that move's transition is aborted in mid-copy it has the VM stopped and started."""
+    return tuple(
+        node
+        for node, ops in now.items()
+        if node == target and any(op.name == "migrate_from" and op.source == source for op in ops)
+    )
+
+
 def _read(op: etree._Element, node: str) -> Operation:
     def number(name: str, default: int) -> int:
         try:
@@ -89,6 +120,8 @@ def _read(op: etree._Element, node: str) -> Operation:
         interval=number("interval", 0),
         changed=number("last-rc-change", 0),
         reason=op.get("exit-reason", ""),
+        source=op.get("migrate_source", ""),
+        target=op.get("migrate_target", ""),
     )
 
 

@@ -247,7 +247,8 @@ class Hosts(Protocol):
 
     def job(self, node: str, domain: str, *, deadline: float = 3.0) -> Mapping[str, int] | Unknown | None:
         """The running migration of a domain on its source: data_total, data_processed, data_remaining (bytes),
-        memory_bps (bytes/s), downtime, time_elapsed (ms), as far as libvirt knows them; None when there is no job.
+        memory_bps (bytes/s), downtime, time_elapsed (ms), memory_iteration, memory_dirty_rate (pages/s),
+        memory_page_size, auto_converge_throttle (%), as far as libvirt knows them; None when there is no job.
         """
         ...
 
@@ -285,8 +286,9 @@ class Pacemaker(Protocol):
         """Add one constraint; False when its id exists already. Atomic on the whole cluster."""
         ...
 
-    def delete_constraint(self, ident: str) -> None:
-        """Delete one constraint by id. Idempotent."""
+    def delete_constraint(self, ident: str, *, value: str = "") -> None:
+        """Delete one constraint by id; with `value` only if a rule's expression in it has that value, so that another
+        of the same id, made meanwhile, stays. Atomic on the whole cluster, idempotent."""
         ...
 
     def set_target_role(self, resource: str, role: str | None) -> None:

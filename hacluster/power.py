@@ -14,7 +14,7 @@ from hacluster.move import SEALED
 from hacluster.observe import VmView
 from hacluster.ports import HeldLock, World
 from hacluster.problems import Refused, kind
-from hacluster.rehearsal import Looked, find, look
+from hacluster.rehearsal import Looked, find, look, under_way
 
 NOT_STOPPED = kind(
     "HA450",
@@ -45,7 +45,7 @@ def stop(world: World, name: str, *, tell: Tell, timeout: float | None = None) -
     """
     looked = look(world)
     vm = find(looked, name)
-    _listening(looked, name, vm.meta)
+    _listening(world, looked, name, vm.meta)
     world.pacemaker.set_target_role(name, "Stopped")
     limit = world.clock.now() + (timeout or float(vm.parameters.get("stop_budget", 120)) + 60.0)
     while True:
@@ -72,7 +72,7 @@ def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) 
     `timeout` is seconds; two minutes by default.
     """
     looked = look(world)
-    _listening(looked, name, find(looked, name).meta)
+    _listening(world, looked, name, find(looked, name).meta)
     before = history.operations(looked.cib, name)
     world.pacemaker.set_target_role(name, None)
     limit = world.clock.now() + (timeout or 120.0)
@@ -99,12 +99,15 @@ def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) 
 def clean_up(world: World, name: str) -> str | None:
     """Forget a VM's failed operations, so that Pacemaker acts on it again; its home, if it has one. Raises Refused.
 
-    Refused while it is not known where the VM runs: Pacemaker would act on what its nodes then say.
+    Refused while it is not known where the VM runs: Pacemaker would act on what its nodes then say. Also while it is
+    being moved: what the nodes remember is how whoever moves it sees how far it is.
     """
     looked = look(world)
     find(looked, name)
     view = looked.seen.vm(name)
     assert view is not None  # found in the same CIB
+    if view.claim is not None:
+        raise Refused(under_way(world, looked, view.claim))
     if view.unknown or len(view.copies) > 1:
         raise Refused(
             NOT_KNOWN(
@@ -115,13 +118,18 @@ def clean_up(world: World, name: str) -> str | None:
                 no_answer=", ".join(view.unknown) or "none",
             )
         )
-    forget(world, name, tuple(node.name for node in looked.seen.nodes if node.online), view.node)
+    online = tuple(node.name for node in looked.seen.nodes if node.online)
+    forget(world, name, online, view.node, known=view.node is None or view.node in view.nodes)
     return view.node
 
 
-def _listening(looked: Looked, name: str, meta: Mapping[str, str]) -> None:
-    """Raise Refused when Pacemaker would not act on a wish, or would lose it: nothing is written then."""
+def _listening(world: World, looked: Looked, name: str, meta: Mapping[str, str]) -> None:
+    """Raise Refused when Pacemaker would not act on a wish, would lose it, or carries out a move of the VM: nothing is
+    written then."""
     found = []
+    view = looked.seen.vm(name)
+    if view is not None and view.claim is not None:
+        found.append(under_way(world, looked, view.claim))
     cluster, where = looked.seen.cluster, f"vm {name}"
     if not cluster.quorum:
         message = "this partition has no quorum: what is written here is lost when it meets the majority"

@@ -98,6 +98,7 @@ class Question:
     `nodes` gives each node's Pacemaker state in a word (online, standby, maintenance, OFFLINE, UNCLEAN, pending);
     `cpu` is libvirt's answer (identical, superset, incompatible), None when the guest's CPU is not compared;
     `fenceable` are the nodes that a working fence device targets; `up_on_target` the resources active there.
+    `mover` says whether the hactl that made the claim still runs (see under_way).
     """
 
     vm: ManagedVm
@@ -115,6 +116,7 @@ class Question:
     domain: etree._Element | None
     cpu: str | Unknown | None = None
     progress: str = ""
+    mover: str = ""
     now: float = 0.0
     gone: frozenset[str] = frozenset()
 
@@ -133,16 +135,28 @@ def nearest(name: str, known: list[str], otherwise: str) -> str:
 
 def _claim(q: Question) -> Iterator[Problem]:
     if q.claim is not None:
-        since = max(0, int(q.now) - q.claim.since) if q.claim.since else None
-        yield MOVE_UNDER_WAY(
-            f"{q.vm.name} is already being moved to {q.claim.target}",
-            where=f"vm {q.vm.name}",
-            remedy=f"wait, or if its owner is gone take it over: hactl vm move {q.vm.name} {q.claim.target} --resume",
-            by=q.claim.owner or "unknown",
-            pid=q.claim.pid or "unknown",
-            began="unknown" if since is None else f"{since} s ago",
-            progress=q.progress or "not known",
-        )
+        yield under_way(q.claim, q.now, q.progress, q.mover)
+
+
+def under_way(claim: Claim, now: float, progress: str, mover: str) -> Problem:
+    """That a VM is being moved, by whom, since when (`now` is epoch seconds) and how far; and what is open to others.
+
+    `mover` says whether the owner's hactl still runs: alive, gone or not known.
+    """
+    since = max(0, int(now) - claim.since) if claim.since else None
+    back, cold = claim.how == "back", " cold" if claim.how == "cold" else ""
+    what = f"being taken back to {claim.target}" if back else f"being moved{cold} to {claim.target}"
+    take_over = f"hactl vm move {claim.vm} --resume"
+    wait = "take it over" if mover == "gone" else "wait, or if its owner is gone take it over"
+    return MOVE_UNDER_WAY(
+        f"{claim.vm} is already {what}",
+        where=f"vm {claim.vm}",
+        remedy=f"{wait}: {take_over}" + ("" if back else f"; to end it: hactl vm move {claim.vm} --abort"),
+        by=claim.owner or "unknown",
+        pid=f"{claim.pid or 'unknown'} ({mover or 'not known'})",
+        began="unknown" if since is None else f"{since} s ago",
+        progress=progress or "not known",
+    )
 
 
 def _where(q: Question) -> Iterator[Problem]:
@@ -156,8 +170,8 @@ def _where(q: Question) -> Iterator[Problem]:
             remedy=f"ssh root@{node} true; hactl status; see docs/runbooks/a-node-is-dead.md",
             reason=why,
         )
-    if q.claim is not None and set(copies) == {q.claim.source, q.claim.target}:
-        return  # the two ends of the move that has been reported
+    if q.claim is not None and set(copies) <= {q.claim.source, q.claim.target}:
+        return  # the ends of the move that has been reported; what their locks are is its affair
     if len(copies) > 1:
         yield TWO_COPIES(
             f"{q.vm.name} has a copy on {' and '.join(copies)}",

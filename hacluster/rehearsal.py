@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from lxml import etree
 
 from hacluster import claim as claims
-from hacluster import history, observe, preflight
+from hacluster import converging, history, observe, preflight
 from hacluster.cib import managed, simulate
 from hacluster.claim import Claim
 from hacluster.observe import Observation
@@ -35,6 +36,9 @@ WOULD_MOVE_BACK = kind(
     "As soon as the move's claim goes, the scheduler would place the VM elsewhere: a preference in the spec is "
     "stronger than the stickiness.",
 )
+
+
+Mover = Literal["alive", "gone", "not known"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,6 @@ def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) 
     source = view.claim.source if view.claim and view.claim.source in view.copies else None
     source = source or next((node for node in view.copies if node != target), view.node)
     domain = _domain(world, vm, source)
-    job = world.hosts.job(source, vm.name) if view.claim and source else None
     return preflight.Question(
         vm=vm,
         source=source,
@@ -92,7 +95,8 @@ def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) 
         up_on_target=frozenset(clone.name for clone in seen.clones if clone.on.get(target) == "started"),
         domain=domain,
         cpu=None if domain is None else world.hosts.compare_cpu(target, etree.tostring(domain)),
-        progress=percent(job) if isinstance(job, Mapping) else "",
+        progress=progress(world, looked, view.claim) if view.claim else "",
+        mover=mover(world, looked, view.claim) if view.claim else "",
         now=world.clock.wall(),
         gone=frozenset(node.name for node in seen.nodes if node.gone),
     )
@@ -103,10 +107,31 @@ def facts_of(seen: Observation) -> Mapping[str, HostFacts | Unknown]:
     return {node.name: node.facts for node in seen.nodes}
 
 
-def percent(job: Mapping[str, int]) -> str:
-    """How far a migration is, for a sentence."""
-    total, done = job.get("data_total", 0), job.get("data_processed", 0)
-    return f"{100 * done // total} %, {job.get('data_remaining', 0) >> 20} MiB remaining" if total else "starting"
+def under_way(world: World, looked: Looked, claim: Claim) -> Problem:
+    """That a VM is being moved, as it stands now."""
+    return preflight.under_way(claim, world.clock.wall(), progress(world, looked, claim), mover(world, looked, claim))
+
+
+def progress(world: World, looked: Looked, claim: Claim) -> str:
+    """How far a move is, for a sentence; empty when its source does not say."""
+    view = looked.seen.vm(claim.vm)
+    if view is not None and claim.how != "live":
+        return view.state
+    job = world.hosts.job(claim.source, claim.vm) if view is not None and claim.source in view.copies else None
+    return converging.percent(job) if isinstance(job, Mapping) else ""
+
+
+def mover(world: World, looked: Looked, claim: Claim) -> Mover:
+    """Whether the hactl that made a claim still runs. Only a node of the cluster can be asked."""
+    node = next((node for node in looked.seen.nodes if node.name in (claim.host, claim.host.split(".")[0])), None)
+    if node is None or not claim.pid:
+        return "not known"
+    if node.gone:
+        return "gone"
+    with suppress(Unreachable, Refused):
+        done = world.runner.run(node.name, ["cat", f"/proc/{claim.pid}/cmdline"], deadline=5.0)
+        return "alive" if done.ok and b"hactl" in done.out else "gone"
+    return "not known"
 
 
 def choose(world: World, looked: Looked, vm: managed.ManagedVm, target: str | None) -> preflight.Question:

@@ -1,4 +1,4 @@
-"""Watching a move to its end: look, decide, tell, again and again; then free what is proven safe to free.
+"""Watching a live move to its end: look, decide, tell, again and again; then free what is proven safe to free.
 
 Nothing that was decided is remembered outside the cluster, so the same loop, begun later in another process or on
 another node, comes to the same end.
@@ -7,18 +7,20 @@ another node, comes to the same end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import structlog
 from lxml import etree
 
 from hacluster import claim as claims
-from hacluster import history, observe
+from hacluster import converging, history, observe
 from hacluster.cib import managed
+from hacluster.claim import Claim
 from hacluster.forget import forget
-from hacluster.move import WAITING, Arrived, Failed, Intent, View, Wait, decide
+from hacluster.move import MIGRATION_FAILED, WAITING, Arrived, Failed, Intent, Step, View, Wait, decide
 from hacluster.ports import Unknown, Unreachable, World
-from hacluster.problems import Refused, kind
+from hacluster.problems import Problem, Refused, kind
 
 log = structlog.get_logger(__name__)
 
@@ -55,10 +57,49 @@ class Moved:
 Tell = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The cluster's own view of a move: its CIB, and what in it concerns the VM.
+
+    `online` are the members; `gone` are nodes of which Pacemaker expects nothing: fenced, or left in order.
+    """
+
+    cib: etree._Element
+    claim: Claim | None
+    history: history.History
+    online: frozenset[str]
+    gone: frozenset[str]
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of all nodes."""
+        return tuple(node.get("uname", "") for node in self.cib.iterfind("./configuration/nodes/node"))
+
+
+def picture(world: World, claim: Claim) -> Picture:
+    """What the CIB says now. Another's claim does not count. Raises Unreachable and Refused as Pacemaker.cib does."""
+    cib = etree.fromstring(world.pacemaker.cib())
+    states = list(cib.iterfind("./status/node_state"))
+    online = frozenset(state.get("uname", "") for state in states if state.get("crmd") == "online")
+    # Pacemaker expects nothing of a node that it fenced or that left in order; before that it is "member".
+    gone = frozenset(
+        state.get("uname", "") for state in states if state.get("crmd") != "online" and state.get("expected") == "down"
+    )
+    there = claims.find(cib, claim.vm)
+    return Picture(cib, claim if there == claim else None, history.operations(cib, claim.vm), online, gone)
+
+
+def judge(world: World, intent: Intent, seen: Picture) -> Step:
+    """The decision about a picture, with every node's own word. That is dear: a probe on each of them."""
+    facts = world.hosts.facts(seen.nodes, deadline=5.0)
+    return decide(intent, View(seen.claim, seen.history, facts, seen.online, seen.gone))
+
+
 def watch(
     world: World,
     vm: managed.ManagedVm,
-    intent: Intent,
+    claim: Claim,
+    before: history.History,
     began: float,
     *,
     tell: Tell,
@@ -66,82 +107,130 @@ def watch(
     grace: float = 0.0,
 ) -> Moved:
     """Ask again and again until the move is over; free what is proven safe to free."""
+    intent = Intent(vm.name, vm.uuid, claim.source, claim.target, before)
     patience = timeout if timeout is not None else float(vm.parameters.get("migration_timeout", 600)) + GRACE
     limit = max(began + patience, world.clock.now() + grace)
-    tell = _narrated(tell)
+    narrator = _Narrator(tell)
     while True:
-        step = _step(world, intent, tell)
+        step = _step(world, intent, claim, narrator)
         if isinstance(step, Arrived):
             seconds = world.clock.now() - began
-            world.pacemaker.delete_constraint(claims.PREFIX + intent.vm)
+            unclaim(world, claim)
             log.info("moved", vm=intent.vm, target=intent.target, seconds=round(seconds, 2))
             return Moved(intent.vm, intent.source, intent.target, seconds)
         if isinstance(step, Failed):
-            _clear(world, intent, step)
+            clear(world, claim, step)
             log.warning("move failed", vm=intent.vm, code=step.problem.code, message=step.problem.message)
-            raise Refused(step.problem)
+            raise Refused(narrator.explained(step.problem))
         if world.clock.now() > limit:
             raise Refused(
                 STILL_MOVING(
                     f"{intent.vm} is still on its way to {intent.target}: {step.phase}",
                     where=f"vm {intent.vm}",
-                    remedy=f"hactl vm move {intent.vm} {intent.target} --resume; docs/runbooks/a-move-hangs.md",
+                    remedy=f"hactl vm move {intent.vm} {intent.target} --resume, or --abort; "
+                    "docs/runbooks/a-move-hangs.md",
                     watched=f"{int(patience)} s",
                 )
             )
         world.clock.sleep(PACE)
 
 
-def _step(world: World, intent: Intent, tell: Tell) -> Arrived | Failed | Wait:
+def unclaim(world: World, claim: Claim) -> None:
+    """Take this very claim away. Raises Refused, with what to do, when no cluster answers."""
+    try:
+        world.pacemaker.delete_constraint(claim.ident, value=claim.told if claim.since else "")
+    except Unreachable as error:
+        raise Refused(
+            STILL_MOVING(
+                f"the move of {claim.vm} is over, but its claim could not be removed: {error}",
+                where=f"constraint {claim.ident}",
+                remedy=f"through another node: hactl vm move {claim.vm} --resume --node NODE",
+            )
+        ) from error
+
+
+def clear(world: World, claim: Claim, failed: Failed) -> None:
+    """Take away what the decision says is safe; first the claim, or Pacemaker would try the migration again.
+
+    Whoever watches beside us does the same; all of them make the nodes forget in the same order, the home last.
+    """
+    if failed.drop_claim:
+        unclaim(world, claim)
+    if failed.clean_up:
+        online = tuple(
+            node.name for node in observe.look(world.pacemaker, world.hosts, world.clock).nodes if node.online
+        )
+        forget(world, claim.vm, online, claim.source)
+
+
+def cancel_copy(world: World, intent: Intent) -> None:
+    """Have the source's libvirt end the migration, if one is at a point where it can be ended.
+
+    Safe at any moment: until the switch-over the guest goes on at its source, afterwards libvirt refuses.
+    """
+    with suppress(Unreachable, Refused):
+        argv = ["virsh", "--connect", "qemu:///system", "domjobabort", intent.vm]
+        world.runner.run(intent.source, argv, deadline=5.0)
+
+
+def _step(world: World, intent: Intent, claim: Claim, tell: Tell) -> Step:
     """One look and one decision. The nodes are asked only once Pacemaker has something to report: that is dear."""
     try:
-        cib = etree.fromstring(world.pacemaker.cib())
+        seen = picture(world, claim)
     except (Unreachable, Refused) as error:
         # A node that hactl works through may be fenced in mid-move; the loop's limit ends a cluster that stays silent.
         step = Wait(f"the cluster does not answer ({error})")
         tell(Progress(step.phase))
         return step
-    ops = history.operations(cib, intent.vm)
-    states = list(cib.iterfind("./status/node_state"))
-    online = frozenset(state.get("uname", "") for state in states if state.get("crmd") == "online")
-    # Pacemaker expects nothing of a node that it fenced or that left in order; before that it is "member".
-    gone = frozenset(
-        state.get("uname", "") for state in states if state.get("crmd") != "online" and state.get("expected") == "down"
-    )
-    claim = claims.find(cib, intent.vm)
-    quiet = claim is not None and not any(not op.pending for op in history.since(intent.before, ops))
-    if quiet and intent.source in online:
-        job = world.hosts.job(intent.source, intent.vm, deadline=2.0)
-        moving = isinstance(job, Mapping)
-        silent = f"waiting for {intent.source}'s libvirt to answer"
-        step = Wait("migrating" if moving else silent if isinstance(job, Unknown) else WAITING)
-        tell(Progress(step.phase, job if isinstance(job, Mapping) else None))
-        return step
-    nodes = [node.get("uname", "") for node in cib.iterfind("./configuration/nodes/node")]
-    decided = decide(intent, View(claim, ops, world.hosts.facts(nodes, deadline=5.0), online, gone))
+    quiet = seen.claim is not None and not any(not op.pending for op in history.since(intent.before, seen.history))
+    if quiet and intent.source in seen.online:
+        return _copying(world, intent, seen, tell)
+    decided = judge(world, intent, seen)
     if isinstance(decided, Wait):
         tell(Progress(decided.phase))
     return decided
 
 
-def _narrated(tell: Tell) -> Tell:
-    """`tell` for one move from its beginning: waiting after the migration is another thing than before it."""
-    migrated = False
+def _copying(world: World, intent: Intent, seen: Picture, tell: Tell) -> Wait:
+    """Nothing has ended yet, so the source's libvirt alone is asked: how far it is."""
+    job = world.hosts.job(intent.source, intent.vm, deadline=2.0)
+    if isinstance(job, Unknown):
+        step = Wait(f"waiting for {intent.source}'s libvirt to answer")
+    elif job is None:
+        step = Wait(WAITING)
+    elif intent.target in seen.gone:
+        # QEMU itself would wait for the dead end of its connection for a quarter of an hour.
+        cancel_copy(world, intent)
+        step = Wait(f"{intent.target} is gone; the copy is cancelled")
+    else:
+        slow = "; the guest changes memory faster than it is copied" if converging.outrun(job) else ""
+        step = Wait(f"migrating{slow}")
+    tell(Progress(step.phase, job if isinstance(job, Mapping) else None))
+    return step
 
-    def told(progress: Progress) -> None:
-        nonlocal migrated
-        migrated |= progress.phase == "migrating"
-        tell(Progress("migrated; Pacemaker takes note") if migrated and progress.phase == WAITING else progress)
 
-    return told
+class _Narrator:
+    """Tells one move from its beginning: what a phase means, and why a copy failed, depends on what came before."""
 
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._migrated = False
+        self._job: Mapping[str, int] = {}
 
-def _clear(world: World, intent: Intent, failed: Failed) -> None:
-    """Take away what the decision says is safe; first the claim, or Pacemaker would try the migration again."""
-    if failed.drop_claim:
-        world.pacemaker.delete_constraint(claims.PREFIX + intent.vm)
-    if failed.clean_up:
-        online = tuple(
-            node.name for node in observe.look(world.pacemaker, world.hosts, world.clock).nodes if node.online
+    def __call__(self, progress: Progress) -> None:
+        self._migrated |= progress.phase.startswith("migrating")
+        self._job = progress.job or self._job
+        late = self._migrated and progress.phase == WAITING
+        self._tell(Progress("migrated; Pacemaker takes note") if late else progress)
+
+    def explained(self, problem: Problem) -> Problem:
+        """A failed migration with the speeds that were seen last, when the guest was the faster one."""
+        if problem.code != MIGRATION_FAILED.code or not converging.outrun(self._job):
+            return problem
+        vm = problem.where.removeprefix("vm ")
+        return replace(
+            problem,
+            facts=(*problem.facts, ("memory", converging.rates(self._job))),
+            remedy=f"set vms.{vm}.migration.auto_converge = true, or a longer timeout or more bandwidth there, then: "
+            f"hactl apply; or move it cold: hactl vm move {vm} --cold",
         )
-        forget(world, intent.vm, online, intent.source)

@@ -19,6 +19,8 @@ import typer
 
 from hacluster.cli import catalogue, render
 from hacluster.cli.shell import Commands
+from hacluster.cli.world import NODE_UNREACHABLE
+from hacluster.ports import Unreachable
 from hacluster.problems import Problem, Refused, kind
 
 UNKNOWN_CODE = kind("HA002", "Unknown problem code", "The code is not in this version's catalogue.")
@@ -135,6 +137,9 @@ def main() -> None:
             sys.stdout.flush()
     except Refused as no:
         _end(no.problems)
+    except Unreachable as error:
+        remedy = "name a node that is up with --node NODE; hactl status shows what has become of it"
+        _end([NODE_UNREACHABLE(str(error), where="cluster", remedy=remedy)])
     except OSError as error:
         if error.filename is not None or error.errno not in _NOT_WRITTEN:
             _fault(error)

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hacluster import moving, power, rehearsal, watching
+from hacluster import converging, moving, power, rehearsal, watching
 from hacluster.cib import managed
 from hacluster.claim import Claim
 from hacluster.cli import render
@@ -159,15 +159,5 @@ def move(
 
 
 def numbers(job: Mapping[str, int]) -> str:
-    """A running migration in numbers: bytes, rate, what remains, expected pause."""
-    mib = 1 << 20
-    if not job.get("data_total"):
-        return ""  # it has only begun, and noughts say nothing
-    parts = [f"{job.get('data_processed', 0) / mib:.1f} of {job['data_total'] / mib:.1f} MiB"]
-    if job.get("memory_bps"):
-        parts.append(f"{job['memory_bps'] / mib:.1f} MiB/s")
-    parts.append(f"{job.get('data_remaining', 0) / mib:.1f} MiB remaining")
-    if "downtime" in job:
-        parts.append(f"pause {job['downtime']} ms")
-    width = shutil.get_terminal_size().columns
-    return ", ".join(parts)[: max(20, width - 40)]
+    """A running migration in numbers, as many as fit beside the phase."""
+    return converging.numbers(job)[: max(20, shutil.get_terminal_size().columns - 40)]

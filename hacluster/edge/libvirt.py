@@ -21,7 +21,10 @@ log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
 
-NUMBERS = ("data_total", "data_processed", "data_remaining", "memory_bps", "downtime", "time_elapsed")
+NUMBERS = (
+    "data_total", "data_processed", "data_remaining", "memory_bps", "downtime", "time_elapsed",
+    "memory_iteration", "memory_dirty_rate", "memory_page_size", "auto_converge_throttle",
+)  # fmt: skip
 
 
 class NodeLibvirt:

@@ -103,11 +103,15 @@ class PacemakerTools:
         self._must(done, "cibadmin --create")
         return True
 
-    def delete_constraint(self, ident: str) -> None:
+    def delete_constraint(self, ident: str, *, value: str = "") -> None:
         """As Pacemaker.delete_constraint."""
         if not re.fullmatch(r"[\w.-]+", ident):
             raise ValueError(f"not an XML id: {ident!r}")
-        done = self._run(["cibadmin", "--delete", "--xpath", f"/cib/configuration/constraints/*[@id='{ident}']"])
+        if "'" in value:
+            raise ValueError(f"not to be compared in an XPath: {value!r}")
+        holding = f"[rule/expression[@value='{value}']]" if value else ""
+        path = f"/cib/configuration/constraints/*[@id='{ident}']{holding}"
+        done = self._run(["cibadmin", "--delete", "--xpath", path])
         if done.code != _NO_SUCH:
             self._must(done, "cibadmin --delete")
 

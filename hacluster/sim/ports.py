@@ -109,14 +109,15 @@ class SimPacemaker:
         self._point("claimed", self._via, new.get("rsc", ""))
         return True
 
-    def delete_constraint(self, ident: str) -> None:
+    def delete_constraint(self, ident: str, *, value: str = "") -> None:
         """As Pacemaker.delete_constraint."""
         part = self._part()
         constraints = part.cib.find("./configuration/constraints")
         for old in [old for old in constraints if old.get("id") == ident]:
-            constraints.remove(old)
-            self._changed(part)
-            self._point("claim removed", self._via, old.get("rsc", ""))
+            if not value or any(one.get("value") == value for one in old.iterfind("rule/expression")):
+                constraints.remove(old)
+                self._changed(part)
+                self._point("claim removed", self._via, old.get("rsc", ""))
 
     def set_target_role(self, resource: str, role: str | None) -> None:
         """As Pacemaker.set_target_role."""
@@ -185,9 +186,6 @@ class SimHosts:
                 found[node] = self._read(node, "".join(asked.out).encode())
         return found
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
-        """As Hosts.put."""
-        if not self._cluster.linked(self._via, node):
     def audit(self, nodes: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, HostAudit | Unknown]:
         """As Hosts.audit; machines in memory have nothing of what it asks for."""
         return dict.fromkeys(nodes, Unknown("machines in memory are not audited"))
@@ -205,6 +203,9 @@ class SimHosts:
             raise asked.error
         return Released(asked.result["released"], asked.result["mode"], asked.result["reason"])
 
+    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+        """As Hosts.put."""
+        if not self._cluster.linked(self._via, node):
             raise Unreachable(f"{node} does not answer")
         self._cluster.machines[node].write(path, content)
 

@@ -3,11 +3,14 @@
 import shutil
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
+from hacluster import claim as claims
+from hacluster.claim import Claim
 from hacluster.edge.pacemaker import NO_CLUSTER, TOOLS_TOO_OLD, PacemakerTools
 from hacluster.edge.pcs import PUSH_REFUSED
 from hacluster.edge.ssh import NodeRunner
@@ -57,6 +60,14 @@ class TestOnAFile:
         pacemaker.delete_constraint("hactl-move-web")
         pacemaker.delete_constraint("hactl-move-web")
         assert etree.fromstring(pacemaker.cib()).xpath("//rsc_location/@id") == ["other"]
+
+    def test_only_the_very_claim_is_deleted(self, pacemaker: PacemakerTools) -> None:
+        mine = Claim("web", "n1", "n2", "o'brien & sons@n1", 4711, 1_790_000_000, recorded="n1:5start")
+        pacemaker.create_constraint(claims.to_xml(replace(mine, pid=4712)))
+        pacemaker.delete_constraint(mine.ident, value=mine.told)
+        assert etree.fromstring(pacemaker.cib()).xpath("//rsc_location/@id") == ["hactl-move-web"]
+        pacemaker.delete_constraint(mine.ident, value=replace(mine, pid=4712).told)
+        assert etree.fromstring(pacemaker.cib()).xpath("//rsc_location/@id") == []
 
     def test_an_id_cannot_smuggle_an_xpath(self, pacemaker: PacemakerTools) -> None:
         with pytest.raises(ValueError, match="XML id"):

@@ -16,7 +16,7 @@ def cib_with(*constraints: bytes) -> etree._Element:
 
 @pytest.mark.parametrize("owner", ["root@n1", 'o\'brien & sons <x> "q" = % +@host', "grün@überall"])
 def test_what_is_written_is_read_again(owner: str) -> None:
-    mine = Claim("web", "n1", "n2", owner, 4711, 1_790_000_000)
+    mine = Claim("web", "n1", "n2", owner, 4711, 1_790_000_000, "cold", "n1:12start.13monitor;n2:")
     assert claim.find(cib_with(claim.to_xml(mine)), "web") == mine
 
 

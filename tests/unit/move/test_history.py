@@ -56,6 +56,29 @@ def test_only_what_was_not_there_before_is_new() -> None:
     assert {(op.node, op.name) for op in history.since(before, now)} == {("n1", "migrate_to"), ("n2", "start")}
 
 
+def test_a_mark_tells_what_was_there_without_asking_a_clock() -> None:
+    then = history.operations(cib(n1=record("start", 0, 3), n2=record("migrate_from", 0, 7)), "web")
+    later = cib(
+        n1=record("start", 0, 3) + record("migrate_to", 0, 4), n2=record("stop", 0, 7), n3=record("start", 0, 3)
+    )
+    now = history.operations(later, "web")
+    known = history.marked(now, history.mark(then))
+    assert {(op.node, op.name) for op in history.since(known, now)} == {
+        ("n1", "migrate_to"),
+        ("n2", "stop"),  # another operation under the same call-id: the node was rebooted meanwhile
+        ("n3", "start"),
+    }
+
+
+def test_only_an_arrival_of_the_same_pair_is_stale() -> None:
+    def arrived(source: str) -> str:
+        return record("migrate_from", 0, 7).replace("<lrm_rsc_op", f'<lrm_rsc_op migrate_source="{source}"')
+
+    now = history.operations(cib(n1=arrived("n2"), n2=arrived("n1"), n3=arrived("n1")), "web")
+    assert history.stale_arrivals(now, "n1", "n2") == ("n2",)
+    assert history.stale_arrivals(now, "n3", "n2") == ()
+
+
 @pytest.mark.parametrize("expected", [0, 7])
 def test_after_a_move_the_record_says_started_there_and_stopped_here(expected: int) -> None:
     """Also when the source's own record is a probe's, which found the VM where it expected none."""

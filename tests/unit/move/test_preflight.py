@@ -99,15 +99,19 @@ def test_a_host_device_forbids_a_live_move() -> None:
 
 def test_a_second_operator_is_told_who_since_when_and_how_far() -> None:
     claim = Claim("web", "n1", "n3", "alice@n1", 4711, 1_790_000_000)
-    (refusal,) = check(replace(GOOD, claim=claim, progress="42 %"))
+    (refusal,) = check(replace(GOOD, claim=claim, progress="42 %", mover="gone"))
     assert refusal.code == "HA411"
-    assert dict(refusal.facts) == {"by": "alice@n1", "pid": "4711", "began": "100 s ago", "progress": "42 %"}
+    assert "--resume" in refusal.remedy
+    assert "--abort" in refusal.remedy
+    assert dict(refusal.facts) == {"by": "alice@n1", "pid": "4711 (gone)", "began": "100 s ago", "progress": "42 %"}
 
 
 def test_the_two_ends_of_a_move_are_not_reported_as_two_copies() -> None:
     claim = Claim("web", "n1", "n2", "alice@n1", 4711, 1_790_000_000)
     under_way = {**at_source("PW"), "n2": host("n2", "PRESENT", "CR", "paused")}
     assert codes(replace(GOOD, claim=claim, facts=under_way)) == ["HA411"]
+    assert codes(replace(GOOD, claim=claim, facts=at_source("PW"))) == ["HA411"], "an open gate is the move's affair"
+    assert codes(replace(GOOD, claim=claim, source="n2", facts=at_target("EX", "paused"))) == ["HA411"]
     third = {**under_way, "n3": host("n3", "PRESENT")}
     assert codes(replace(GOOD, claim=claim, facts=third)) == ["HA411", "HA404"]
 

@@ -10,10 +10,11 @@ import pytest
 from lxml import etree
 
 from hacluster import claim as claims
-from hacluster import moving, power, rehearsal, watching
+from hacluster import converging, moving, power, rehearsal, watching
 from hacluster.cib.managed import ManagedVm
 from hacluster.claim import Claim
-from hacluster.move import WAITING
+from hacluster.forget import forget
+from hacluster.move import MIGRATION_FAILED, WAITING
 from hacluster.ports import Completed, World
 from hacluster.problems import Refused
 from hacluster.rehearsal import Looked
@@ -25,7 +26,7 @@ WEB = ManagedVm("web", "vm-on-luns", {"uuid": UUID, "config": CONFIG}, {"allow-m
 
 def test_waiting_before_and_after_the_migration_are_told_apart() -> None:
     heard: list[str] = []
-    tell = watching._narrated(lambda progress: heard.append(progress.phase))
+    tell = watching._Narrator(lambda progress: heard.append(progress.phase))
     for phase in (WAITING, "migrating", WAITING, "handing over"):
         tell(Progress(phase))
     assert heard == [WAITING, "migrating", "migrated; Pacemaker takes note", "handing over"]
@@ -57,11 +58,46 @@ def test_preflight_judges_the_guest_as_it_runs_and_not_as_the_spec_will_have_it(
 def test_a_wish_that_nobody_would_hear_is_not_written(
     cluster: Mapping[str, Any], meta: Mapping[str, str], code: str
 ) -> None:
-    looked = SimpleNamespace(seen=SimpleNamespace(cluster=SimpleNamespace(**cluster)))
+    looked = SimpleNamespace(seen=SimpleNamespace(cluster=SimpleNamespace(**cluster), vm=lambda _: None))
     with pytest.raises(Refused) as no:
-        power._listening(cast(Looked, looked), "web", meta)
+        power._listening(cast(World, None), cast(Looked, looked), "web", meta)
     assert [problem.code for problem in no.value.problems] == [code]
     assert no.value.problems[0].remedy
+
+
+def test_whoever_lets_nodes_forget_begins_elsewhere_unless_the_home_is_not_known() -> None:
+    asked: list[str] = []
+    pacemaker = SimpleNamespace(refresh=lambda _vm, node: asked.append(node), idle=lambda: True)
+    world = cast(World, SimpleNamespace(pacemaker=pacemaker, clock=SimpleNamespace(now=lambda: 0.0)))
+    forget(world, "web", ("n1", "n2", "n3"), "n1")
+    assert asked == ["n2", "n3", "n1"]
+    asked.clear()
+    forget(world, "web", ("n1", "n2", "n3"), "n3", known=False)
+    assert asked == ["n3", "n1", "n2"]
+
+
+@pytest.mark.parametrize(
+    ("job", "outruns"),
+    [
+        ({}, False),
+        ({"memory_bps": 32 << 20, "memory_iteration": 1}, False),
+        ({"memory_bps": 32 << 20, "memory_iteration": 3, "memory_dirty_rate": 10 * 256}, False),
+        ({"memory_bps": 32 << 20, "memory_iteration": 3, "memory_dirty_rate": 40 * 256}, True),
+        ({"memory_bps": 0, "memory_iteration": 3, "memory_dirty_rate": 40 * 256}, False),
+    ],
+)
+def test_a_guest_that_is_faster_than_the_line_is_recognised(job: dict[str, int], outruns: bool) -> None:
+    assert converging.outrun(job) is outruns
+
+
+def test_a_migration_that_was_outrun_says_so_and_what_helps() -> None:
+    narrator = watching._Narrator(lambda _: None)
+    job = {"memory_bps": 32 << 20, "memory_iteration": 3, "memory_dirty_rate": 40 * 256, "memory_page_size": 4096}
+    narrator(Progress("migrating", job))
+    told = narrator.explained(MIGRATION_FAILED("web was not moved: it took too long", where="vm web", remedy="again"))
+    assert dict(told.facts)["memory"] == "it changed 40 MiB/s, the line carried 32 MiB/s"
+    assert "auto_converge" in told.remedy
+    assert "--cold" in told.remedy
 
 
 def test_a_move_to_another_node_is_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
