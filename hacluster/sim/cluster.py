@@ -21,7 +21,11 @@ from hacluster.sim.timeline import Timeline
 
 TOKEN, FENCING, BOOTING = 1.0, 2.0, 20.0
 """Seconds: until a silent node counts as lost; a board takes to act; a machine takes to come back."""
-Board = Literal["works", "lies", "dead"]
+SLOW = 90.0
+"""Seconds that a slow board takes."""
+Board = Literal["works", "lies", "dead", "slow"]
+CLUSTER_LINK, MOVING_LINK = 0, 1
+"""Each node has two links: people and probes use the first, moves the second, Corosync whatever is left."""
 
 
 @dataclass
@@ -40,7 +44,10 @@ class Part:
 
 
 class Cluster:
-    """Membership of all nodes. `poke` is called when something has changed that the scheduler must see."""
+    """Membership of all nodes. `poke` is called when something has changed that the scheduler must see.
+
+    `cut` has the ways (from, to, link) on which nothing gets through, `mute` nodes whose Corosync a signal has stopped.
+    """
 
     def __init__(
         self, cib: bytes, machines: Mapping[str, Machine], daemons: Mapping[str, Libvirt], timeline: Timeline
@@ -49,12 +56,15 @@ class Cluster:
         self.daemons = daemons
         self.timeline = timeline
         self.boards: dict[str, Board] = dict.fromkeys(machines, "works")
-        self.cut: set[frozenset[str]] = set()
+        self.cut: set[tuple[str, str, int]] = set()
+        self.mute: set[str] = set()
         self.up: set[str] = set()
         self.payload: Payload | None = None
         self.poke: Callable[[], None] = lambda: None
         self.joined: Callable[[str], None] = lambda node: None
         self.fenced: list[str] = []
+        self.recovery = 0.0
+        """Seconds that the lock manager takes after a fencing."""
         root = etree.fromstring(cib)
         stale = root.find("status")
         if stale is not None:
@@ -66,9 +76,22 @@ class Cluster:
     # ---- who hears whom
 
     def linked(self, one: str, other: str) -> bool:
-        """Whether two powered nodes hear each other."""
+        """Whether people and probes get from one powered node to another, and their answers back."""
+        return self._through(one, other, CLUSTER_LINK)
+
+    def reaches(self, one: str, other: str) -> bool:
+        """Whether a move gets from one node to the other."""
+        return self._through(one, other, MOVING_LINK)
+
+    def _through(self, one: str, other: str, *links: int) -> bool:
         powered = self.machines[one].powered and self.machines[other].powered
-        return powered and (one == other or frozenset((one, other)) not in self.cut)
+        cut = [(one, other, link) in self.cut or (other, one, link) in self.cut for link in links]
+        return powered and (one == other or not all(cut))
+
+    def _hear(self, one: str, other: str) -> bool:
+        """Whether Corosync of one hears that of the other: a way that is cut in one direction is no way."""
+        silent = one != other and bool({one, other} & self.mute)
+        return not silent and self._through(one, other, CLUSTER_LINK, MOVING_LINK)
 
     def part(self, node: str) -> Part | None:
         """The part a node is in; None when no cluster runs there."""
@@ -80,8 +103,19 @@ class Cluster:
         return part is not None and part.cib.get("have-quorum") == "1"
 
     def isolate(self, nodes: Sequence[str]) -> None:
-        """Cut all links between these nodes and the others."""
-        self.cut |= {frozenset((a, b)) for a in nodes for b in self.machines if b not in nodes}
+        """Cut all ways between these nodes and the others."""
+        self._cut([(a, b, link) for a in nodes for b in self.machines if b not in nodes for link in (0, 1)])
+
+    def unplug(self, node: str, link: int) -> None:
+        """Pull one link of a node out of its switch."""
+        self._cut([(node, other, link) for other in self.machines if other != node])
+
+    def deafen(self, node: str, to: str) -> None:
+        """What `to` sends does not reach `node` any more, on no link; the other direction works."""
+        self._cut([(to, node, CLUSTER_LINK), (to, node, MOVING_LINK)])
+
+    def _cut(self, ways: Sequence[tuple[str, str, int]]) -> None:
+        self.cut |= set(ways)
         self._after(TOKEN, self.reform)
 
     def heal(self) -> None:
@@ -89,14 +123,21 @@ class Cluster:
         self.cut.clear()
         self._after(TOKEN, self.reform)
 
+    def hush(self, node: str, mute: bool) -> None:
+        """SIGSTOP or SIGCONT to a node's Corosync."""
+        (self.mute.add if mute else self.mute.discard)(node)
+        self._after(TOKEN, self.reform)
+
     def reform(self) -> None:
-        """Make the parts anew from who hears whom."""
+        """Make the parts anew from who hears whom: in each everybody hears everybody."""
         left, formed = set(self.up), []
         while left:
-            seed = min(left)
-            members = frozenset(node for node in left if self.linked(seed, node))
-            left -= members | {seed}
-            formed.append(self._part(members))
+            members: set[str] = set()
+            for node in sorted(left):
+                if all(self._hear(node, other) for other in members):
+                    members.add(node)
+            left -= members
+            formed.append(self._part(frozenset(members)))
         self.parts = formed or [Part(frozenset(), self.parts[0].cib)]
         self._tell_lock_manager()
         self.poke()
@@ -137,18 +178,40 @@ class Cluster:
         self.payload.fabric.die(node)
         self.machines[node].power_off()
         self.up.discard(node)
+        self.mute.discard(node)
         self._after(TOKEN, self.reform)
+
+    def crash(self, node: str) -> None:
+        """Corosync dies, and with it everything of Pacemaker on the node; its guests do not."""
+        machine = self.machines[node]
+        for process in [one for one in machine.processes if one.name.startswith(("pacemaker-", "lockspace"))]:
+            self.timeline.kill(process)
+        self.up.discard(node)
+        self._after(TOKEN, self.reform)
+
+    def leave(self, node: str) -> None:
+        """The cluster software has ended in order: nothing of it runs there, as far as the others know."""
+        self.crash(node)
+        for part in self.parts:
+            status.down(part.cib, node)
+            part.changed()
+        self.poke()
+
+    def come(self, node: str) -> None:
+        """The cluster software is started again."""
+        if node not in self.up:
+            self._after(0.5, lambda: self._join(node))
 
     def power_on(self, node: str) -> None:
         """A machine boots and joins the cluster; nothing when it is on."""
         if self.machines[node].powered:
             return
         self.machines[node].power_on()
-        self.daemons[node].begin()
+        self.daemons[node].boot()
         self._after(0.5, lambda: self._join(node))
 
     def _join(self, node: str) -> None:
-        if self.machines[node].powered:
+        if self.machines[node].powered and node not in self.up:
             self.up.add(node)
             self.reform()
             self.joined(node)
@@ -161,19 +224,35 @@ class Cluster:
         if board == "dead":
             self.timeline.sleep(5 * FENCING)
             return False
-        if board == "works":
+        if board == "slow":
+            self.timeline.sleep(SLOW)
+        if board in ("works", "slow"):
             if self.machines[node].powered:
                 self.power_cut(node)
             self._after(BOOTING, lambda: self.power_on(node))
+        self.fenced.append(node)
+        self.confirm(node)
+        return True
+
+    def confirm(self, node: str) -> None:
+        """A node's death is taken for true, by its board's word or a human's: it ran nothing, and held no lock."""
+        assert self.payload is not None
         for part in self.parts:
             if node not in part.members:
                 status.down(part.cib, node)
                 part.changed()
-        self.payload.fabric.fence(node)
-        self.machines[node].in_lockspace = False
-        self.fenced.append(node)
+        fabric = self.payload.fabric
+        if self.recovery:
+            self._after(self.recovery, lambda: fabric.fence(node))
+        else:
+            fabric.fence(node)
         self.poke()
-        return True
+
+    @property
+    def lost_to_locks(self) -> tuple[str, ...]:
+        """Nodes that went without leaving the lockspace, in order or not: the lock manager wants them fenced."""
+        assert self.payload is not None
+        return tuple(node for node in sorted(self.payload.fabric.dead) if node not in self.up)
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         def later() -> None:

@@ -1,8 +1,8 @@
 """Pacemaker's controller and executors: runs what the scheduler wants, one step of a VM at a time, and records it.
 
 The agents are the product's own (`payload`), with the environment that Pacemaker gives them, killed at their timeout
-and only they (their children die by their own doing). Storage is not simulated; the lockspace clone is started on
-each node that joins, and its monitor runs for ever, as it carries the sweep.
+and only they (their children die by their own doing). An executor that does not answer is given up after a while.
+Storage is not simulated; the guard's clone is (`clones`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lxml import etree
 from hacluster.cib import managed
 from hacluster.cib.managed import ManagedVm
 from hacluster.sim import scheduler, status
+from hacluster.sim.clones import Clones
 from hacluster.sim.cluster import Cluster, Part
 from hacluster.sim.machine import Machine
 from hacluster.sim.payload import Payload
@@ -23,9 +24,12 @@ from hacluster.sim.scheduler import Op
 from hacluster.sim.status import Ran
 from hacluster.sim.timeline import Process, Timeline
 
-SCHEDULING, EVERY = 0.05, 10.0
-"""Seconds: a scheduler run takes; between two monitors."""
+SCHEDULING, EVERY, DELAY = 0.05, 10.0, 60.0
+"""Seconds: a scheduler run takes; between two monitors; beyond an operation's timeout until its node's executor is
+given up (cluster-delay)."""
 NEVER = 1e6
+DECIDE = {"pacemaker-controld", "pacemaker-schedulerd", "pacemaker-based"}
+"""Without one of these on the DC nothing is decided."""
 
 
 class Controller:
@@ -48,8 +52,9 @@ class Controller:
         self.in_flight: dict[str, set[str]] = {}
         """For each VM the nodes on which an operation of it runs."""
         self.ran: list[Ran] = []
+        self._clones = Clones(timeline, cluster, payload, lambda: set().union(*self.in_flight.values()))
         cluster.poke = self.poke
-        cluster.joined = self._joined
+        cluster.joined = self._clones.joined
         timeline.spawn("controller", self._loop)
 
     def poke(self) -> None:
@@ -73,11 +78,12 @@ class Controller:
             self._timeline.sleep(SCHEDULING)
             self._dirty = False
             for part in self._cluster.parts:
-                if part.members:
+                if part.members and not DECIDE & self._cluster.machines[min(part.members)].stopped:
                     self._schedule(part)
 
     def _schedule(self, part: Part) -> None:
-        for node in scheduler.to_fence(part.cib):
+        self._clones.schedule(part)
+        for node in self._to_fence(part):
             if node not in self._fencing:
                 self._fencing.add(node)
                 self._timeline.spawn(f"fence {node}", partial(self._fence, node))
@@ -95,10 +101,18 @@ class Controller:
             elif not plan.now:
                 self._stop_monitor(plan.vm)
 
+    def _to_fence(self, part: Part) -> tuple[str, ...]:
+        """Whom the scheduler wants fenced, and then whom the lock manager waits for."""
+        wanted = scheduler.to_fence(part.cib)
+        if part.cib.get("have-quorum") != "1":
+            return wanted
+        known = {*wanted, *part.members}
+        return (*wanted, *(node for node in self._cluster.lost_to_locks if node not in known))
+
     def _fence(self, node: str) -> None:
         try:
             part = next((part for part in self._cluster.parts if part.cib.get("have-quorum") == "1"), None)
-            if part is not None and node in scheduler.to_fence(part.cib):
+            if part is not None and node in self._to_fence(part):
                 self._cluster.fence(node)
         finally:
             self._fencing.discard(node)
@@ -129,6 +143,24 @@ class Controller:
             machine,
         )
         process.at_end.append(over)
+        self._timeline.spawn("timer", partial(self._give_up, vm, op, process))
+
+    def _give_up(self, vm: ManagedVm, op: Op, process: Process) -> None:
+        """The controller waits for an executor's answer only so long: then the operation has failed."""
+        part = self._cluster.part(op.node)
+        timeout = DELAY if part is None else DELAY + _timeout(part.cib, vm, op.name)
+        if self._timeline.join(process, timeout) or part is None:
+            return
+        self._order += 1
+        machine = self._cluster.machines[op.node]
+        lost = Ran(
+            node=op.node, resource=vm.name, name=op.name, call=self._call(machine), order=self._order,
+            when=int(machine.wall()), code=1, timed_out=True, reason="no answer from the executor",
+            source=op.source, target=op.target,
+        )  # fmt: skip
+        self._record(lost)
+        self.in_flight[vm.name].discard(op.node)
+        self.poke()
 
     def perform(self, cib: etree._Element, vm: ManagedVm, op: Op, *, expected: int = 0, interval: int = 0) -> Ran:
         """One operation, from its pending record to its result; for a process of the node."""
@@ -194,7 +226,7 @@ class Controller:
         reasons = [line for text in agent.err for line in text.splitlines() if line.startswith("ocf-exit-reason:")]
         return int(agent.result), False, reasons[-1].partition(":")[2] if reasons else ""
 
-    # ---- recurring monitors, and the lockspace clone
+    # ---- recurring monitors
 
     def _watch(self, vm: ManagedVm, node: str) -> None:
         key = (vm.name, node)
@@ -216,21 +248,6 @@ class Controller:
     def _stop_monitor(self, vm: str) -> None:
         for key in [key for key in self._monitors if key[0] == vm]:
             self._timeline.kill(self._monitors.pop(key))
-
-    def _joined(self, node: str) -> None:
-        """The guard's clone on a node that has joined: start it, again if need be, then monitor it."""
-        machine = self._cluster.machines[node]
-        perform = self._payload.module("resource_agents.lockspace").perform
-        environ = {"OCF_RESKEY_CRM_meta_on_node": node, "OCF_RESKEY_CRM_meta_timeout": "60000"}
-
-        def clone() -> None:
-            while perform("start") != 0:
-                self._timeline.sleep(5.0)
-            while True:
-                self._timeline.sleep(EVERY)
-                perform("monitor")
-
-        self._timeline.spawn("lockspace", clone, machine, environ=environ)
 
 
 def _timeout(cib: etree._Element, vm: ManagedVm, name: str) -> float:

@@ -1,17 +1,18 @@
-"""A node's libvirt: transient domains, their QEMUs, its status files, and the hook at the moments that LIBVIRT.md's
-table lists. Each call is carried out by a worker of the daemon, which lives on when the client that asked is killed.
+"""A node's libvirt: its domains, their QEMUs, its status files, and the hook at the moments that LIBVIRT.md's table
+lists. A daemon that comes back finds its domains again and ends the moves that it was at.
 
-Reduced: no persistent definitions and no autostart yet; one question takes 15 ms; the daemon itself never dies alone.
+Reduced: one question takes 15 ms; a hook ends with the daemon that called it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
 
-from hacluster.sim.guest import Qemu, Witness
-from hacluster.sim.machine import Machine
+from hacluster.sim.daemon import Daemon, LibvirtError
+from hacluster.sim.guest import DiskLocked, Qemu, Witness
+from hacluster.sim.machine import INSTALLED_HOOK, Machine, Storage
 from hacluster.sim.payload import Payload
 from hacluster.sim.timeline import Process, Timeline
 
@@ -19,12 +20,8 @@ ANSWER, HOOK, BOOT, CONFIRM = 0.015, 0.015, 0.2, 0.25
 STATUS = "/run/libvirt/qemu/{}.xml"
 
 
-class LibvirtError(Exception):
-    """What virsh shows as `error: …`."""
-
-
 class Domain:
-    """A domain that the daemon runs, or is about to."""
+    """A domain that the daemon runs, or is about to. `performed`: its memory has been copied away completely."""
 
     def __init__(self, name: str, uuid: str, xml: str) -> None:
         self.name = name
@@ -34,6 +31,7 @@ class Domain:
         self.state = ""
         self.reason = ""
         self.job = ""
+        self.performed = False
         self.client: Process | None = None
         self.progress: dict[str, int] = {}
 
@@ -45,7 +43,7 @@ class Domain:
         return self.qemu
 
 
-class Libvirt:
+class Libvirt(Daemon):
     """The daemon of one machine; `managed` says whether the hook's sh front takes a uuid for one of ours."""
 
     def __init__(
@@ -58,48 +56,72 @@ class Libvirt:
         managed: Callable[[str], bool],
         point: Callable[[str, str, str], None],
     ) -> None:
-        self.machine = machine
-        self.timeline = timeline
+        super().__init__(machine, timeline)
         self.domains: dict[str, Domain] = {}
-        self.hook_installed = True
         self.obeys = True
         """Whether its guests react to the power button."""
+        self.python = True
+        """Whether the hook's interpreter is there."""
+        self.at_boot: list[Callable[[], None]] = []
+        """What the daemon does when it starts for the first time after a boot: autostart."""
         self._payload = payload
         self._witness = witness
         self._managed = managed
         self._point = point
-        self.daemon: Process | None = None
 
-    def begin(self) -> None:
+    def boot(self) -> None:
         """The daemon starts with its machine."""
         self.domains = {}
 
-        def serve() -> None:
-            while True:
-                self.timeline.sleep(1e9)
+        def first() -> None:
+            self._point("libvirtd begins", self.machine.name, "")
+            for act in list(self.at_boot):
+                act()
 
-        self.daemon = self.timeline.spawn("libvirtd", serve, self.machine)
+        self.launch(first)
+
+    def restart(self) -> None:
+        """The daemon starts again beside the QEMUs of its predecessor; nothing when it is there."""
+        if self.machine.powered and not self.alive:
+            self.launch(self._find_again)
 
     def power_cut(self) -> None:
         """All QEMUs of the machine end without a word."""
         self.daemon = None
         for domain in self.domains.values():
             if domain.qemu is not None:
-                domain.qemu.end()
+                domain.qemu.gone()
         self.domains = {}
 
-    def call(self, what: str, work: Callable[[], Any], timeout: float = 1e6) -> Any:
-        """Have the daemon do something for the current process. Raises LibvirtError, also when it cannot answer."""
-        if self.daemon is None or self.daemon.ended:
-            raise LibvirtError("failed to connect to the hypervisor")
-        worker = self.timeline.spawn(f"libvirtd: {what}", work, self.machine, parent=self.daemon)
-        worker.at_end.append(lambda _process: None)
-        self.timeline.join(worker, timeout)
-        if not worker.done:
-            raise LibvirtError("End of file while reading data: Input/output error")
-        if worker.error is not None:
-            raise worker.error
-        return worker.result
+    def storage(self, now: Storage) -> None:
+        """The guests' storage goes or comes back. A failed write pauses its guest; one that hangs does not."""
+        self.machine.storage = now
+        for domain in list(self.domains.values()):
+            qemu = domain.qemu
+            if qemu is None or qemu.ended:
+                continue
+            if now == "gone" and qemu.executing:
+                qemu.halt()
+                self.say(domain, "paused", "ioerror")
+            elif now != "hangs":
+                qemu.storage_is_back()
+
+    def _find_again(self) -> None:
+        """A QEMU that lives gets its reconnect; of a move that the old daemon was at, an arriving copy goes, and a
+        departing guest that still ran stays here. One that had been paused for its end stays so."""
+        for domain in list(self.domains.values()):
+            if domain.qemu is None or domain.qemu.ended:
+                self.take_down(domain)
+                continue
+            self.hook(domain, "reconnect", veto=False)
+            if domain.job == "migration in":
+                self.take_down(domain)
+                continue
+            cut_short = domain.job == "migration out" and domain.reason == "migration" and not domain.performed
+            domain.job, domain.progress = "", {}
+            if cut_short:
+                self.let_run(domain, "migration canceled")
+            self.say(domain, domain.state, domain.reason)
 
     # ---- what the daemon does; each of these runs in a worker
 
@@ -113,14 +135,13 @@ class Libvirt:
     def create(self, xml: str) -> Domain:
         """prepare, start, the QEMU, started; then the guest's first instruction."""
         domain = self.bring_up(xml, incoming=False)
-        domain.alive.cont()
-        self.say(domain, "running", "booted")
+        self.let_run(domain, "booted")
         self._point("guest boots", self.machine.name, domain.name)
         return domain
 
     def bring_up(self, xml: str, *, incoming: bool) -> Domain:
         """A QEMU, halted. A veto takes back what was done, and stopped and release follow it."""
-        domain = Domain(_text(xml, "name"), _text(xml, "uuid").lower(), xml)
+        domain = Domain(text_of(xml, "name"), text_of(xml, "uuid").lower(), xml)
         if domain.uuid in self.domains:
             raise LibvirtError(f"operation failed: domain '{domain.name}' already exists with uuid {domain.uuid}")
         self.domains[domain.uuid] = domain
@@ -129,7 +150,7 @@ class Libvirt:
             for operation in ("prepare", "start"):
                 self.hook(domain, operation)
             self.timeline.sleep(BOOT)
-            domain.qemu = Qemu(domain.name, domain.uuid, self.machine, self._witness, incoming=incoming)
+            domain.qemu = self._fork(domain, incoming)
             domain.qemu.at_end.append(lambda _qemu: self._noticed(domain))
             self.say(domain, "paused", "migration" if incoming else "starting up")
             self.hook(domain, "started")
@@ -137,6 +158,27 @@ class Libvirt:
             self.take_down(domain)
             raise
         return domain
+
+    def _fork(self, domain: Domain, incoming: bool) -> Qemu:
+        while self.machine.storage == "hangs":
+            self.timeline.sleep(1.0)
+        if self.machine.storage == "gone":
+            raise LibvirtError("Cannot access storage file: Input/output error")
+        on_files = "<disk type='file'" in domain.xml.replace('"', "'")
+        try:
+            return Qemu(domain.name, domain.uuid, self.machine, self._witness, incoming=incoming, locks=on_files)
+        except DiskLocked as problem:
+            raise LibvirtError(f"internal error: process exited while connecting to monitor: {problem}") from problem
+
+    def let_run(self, domain: Domain, reason: str) -> None:
+        """Its vCPUs run from now on, unless QEMU's own lock stands against it."""
+        try:
+            domain.alive.cont()
+        except DiskLocked as problem:
+            raise LibvirtError(f"internal error: unable to execute QEMU command 'cont': {problem}") from problem
+        self.say(domain, "running", reason)
+        if self.machine.storage == "gone":
+            self.storage("gone")
 
     def destroy(self, key: str) -> None:
         """End a domain."""
@@ -149,6 +191,11 @@ class Libvirt:
         if domain.qemu is not None:
             domain.job = domain.job or "destroy"
             domain.qemu.end()
+            if domain.qemu.dying:
+                self.timeline.sleep(15.0)
+                if not domain.qemu.ended:
+                    domain.job = ""
+                    raise LibvirtError(f"Failed to terminate process {domain.qemu.pid} with SIGKILL: Device busy")
         self.timeline.sleep(CONFIRM)
         if self.domains.get(domain.uuid) is not domain:
             return
@@ -162,8 +209,7 @@ class Libvirt:
         domain = self.find(key)
         if domain.job:
             raise LibvirtError(f"Timed out during operation: cannot acquire state change lock ({domain.job})")
-        domain.alive.cont()
-        self.say(domain, "running", "unpaused")
+        self.let_run(domain, "unpaused")
 
     def suspend(self, key: str) -> None:
         """Pause a guest; no hook is called."""
@@ -182,12 +228,12 @@ class Libvirt:
             if domain.qemu is not None and domain.qemu.executing and not domain.job:
                 self.take_down(domain)
 
-        self.timeline.spawn("guest shuts down", ends, self.machine)
+        self.work("a guest shuts down", ends)
 
     def _noticed(self, domain: Domain) -> None:
         """A QEMU that ended by itself: stopped and release follow within 50 ms, if nobody is at it already."""
-        if domain.job == "" and self.daemon is not None and not self.daemon.ended:
-            self.timeline.spawn("libvirtd: end of a QEMU", lambda: self.take_down(domain), self.machine)
+        if domain.job == "" and self.alive and self.machine.powered:
+            self.work("end of a QEMU", lambda: self.take_down(domain))
 
     # ---- hooks and status
 
@@ -195,7 +241,14 @@ class Libvirt:
         """Call the hook as libvirt does. Raises LibvirtError with its sentence when it refuses and may."""
         self._point(f"hook {operation}", self.machine.name, domain.name)
         self.timeline.sleep(HOOK)
-        if not self.hook_installed or operation == "reconnect" or not self._managed(domain.uuid):
+        installed = self.machine.files.get(INSTALLED_HOOK)
+        if installed is None or not installed.executable or operation == "reconnect":
+            return  # libvirt skips what it cannot execute, without a word
+        if not self._managed(domain.uuid):
+            return
+        if not self.python:
+            if veto:
+                raise LibvirtError("Hook script execution failed: python3: not found")
             return
         assert self.daemon is not None
         run = self._payload.module("resource_agents.hook").run
@@ -214,10 +267,12 @@ class Libvirt:
         job = f"<job type='migration' async='{domain.job}'/>" if domain.job.startswith("migration") else ""
         words = {"migration canceled": "migration canceled"}.get(reason, reason)
         text = f"<domstatus state='{state}' reason='{words}' pid='{pid}'>{job}{domain.xml}</domstatus>"
-        self.machine.write(STATUS.format(domain.name), text.encode())
+        with suppress(OSError):  # libvirt goes on without
+            self.machine.write(STATUS.format(domain.name), text.encode())
 
 
-def _text(xml: str, tag: str) -> str:
+def text_of(xml: str, tag: str) -> str:
+    """What stands in a tag. Raises LibvirtError when there is none."""
     found = re.search(f"<{tag}>([^<]*)</{tag}>", xml)
     if found is None:
         raise LibvirtError(f"XML error: no {tag}")

@@ -11,7 +11,8 @@ from typing import Any
 
 from hacluster.sim.system import System
 
-_PACE = 0.1
+_PACE, _TRIP = 0.1, 0.001
+"""Seconds: between two looks whether the dead node has been fenced; that an operation takes, in which others act."""
 
 
 class NodePort:
@@ -29,6 +30,7 @@ class NodePort:
         return now
 
     def _settled(self) -> Any:
+        self._system.modules["time"].sleep(_TRIP)
         while self._fabric.dead:
             if self._now() >= self._until:
                 raise self._unknown("no answer from the lock manager in time: a dead node awaits its fencing")

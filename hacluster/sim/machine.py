@@ -1,13 +1,15 @@
 """A machine: its power, its boot, its files (those of /proc are made when they are read) and who runs on it.
 
-Reduced: /proc shows command line, state, start time and cgroup of a process with one task; nothing is ever half
-written; a disk is never full.
+Its clock may be wrong, a file system full, its guests' storage away, and programs of it stopped by a signal.
+Reduced: /proc shows command line, state, start time, cgroup and tasks of a process.
 """
 
 from __future__ import annotations
 
+import errno
 import uuid
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
 
 from hacluster.sim.timeline import Process, Timeline
 
@@ -15,6 +17,8 @@ TICKS = 100
 """Clock ticks per second, for the start times of processes."""
 HOOK = b"#!/bin/sh\n# the front of libvirt's hook as hactl installs it\n"
 INSTALLED_HOOK = "/etc/libvirt/hooks/qemu.d/hacluster"
+Storage = Literal["well", "hangs", "gone"]
+"""What the guests' disks do: answer; let a write wait without end; fail it, as vanished and read-only storage does."""
 DELIVERED_HOOK = "/usr/lib/hacluster/resource_agents/hooks/qemu"
 
 
@@ -26,7 +30,17 @@ class Visible(Protocol):
 
     @property
     def cmdline(self) -> bytes:
-        """Arguments, each with a NUL behind it."""
+        """Arguments, each with a NUL behind it; none of a zombie."""
+        ...
+
+    @property
+    def letter(self) -> str:
+        """The state in /proc/PID/stat."""
+        ...
+
+    @property
+    def threads(self) -> dict[int, bytes]:
+        """Command lines by task id."""
         ...
 
 
@@ -37,6 +51,44 @@ class _Shown:
         self.pid = process.pid
         self.started = process.started - boot_at
         self.cmdline = process.name.encode() + b"\0"
+        self._process = process
+
+    @property
+    def letter(self) -> str:
+        """T while a signal has stopped it."""
+        return "T" if self._process.frozen else "S"
+
+    @property
+    def threads(self) -> dict[int, bytes]:
+        """It has one."""
+        return {self.pid: self.cmdline}
+
+
+class Stranger:
+    """A process that is no part of the simulation, with a command line that somebody made up."""
+
+    letter = "S"
+
+    def __init__(self, machine: Machine, cmdline: bytes) -> None:
+        self.pid = machine.new_pid()
+        self.started = machine.timeline.now - machine.boot_at
+        self.cmdline = cmdline
+        self.ended = False
+        self.at_end: list[Callable[[Any], None]] = []
+        self._machine = machine
+        machine.running[self.pid] = self
+
+    @property
+    def threads(self) -> dict[int, bytes]:
+        """It has one."""
+        return {self.pid: self.cmdline}
+
+    def end(self) -> None:
+        """Somebody kills it."""
+        self.ended = True
+        self._machine.running.pop(self.pid, None)
+        for tell in self.at_end:
+            tell(self)
 
 
 class File:
@@ -51,7 +103,9 @@ class File:
 
 
 class Machine:
-    """One host. `cluster` tells whether the lock manager's lockspace exists on it (sysfs)."""
+    """One host. `in_lockspace` is what sysfs says of the run-locks' lockspace; `clock` how many seconds its clock is
+    ahead; `full` the folders below which nothing can be written; `stopped` the names of programs that a signal has
+    stopped (whatever of them begins meanwhile is stopped too)."""
 
     EPOCH = 1_790_000_000
 
@@ -66,6 +120,10 @@ class Machine:
         self.processes: list[Process] = []
         self.flocks: dict[str, Process] = {}
         self.in_lockspace = False
+        self.clock = 0.0
+        self.full: set[str] = set()
+        self.storage: Storage = "well"
+        self.stopped: set[str] = set()
         self._pid = 100
 
     @property
@@ -80,6 +138,8 @@ class Machine:
         self.boot_at = self.timeline.now
         self._pid = 100
         self.in_lockspace = False
+        self.full.discard("/run")
+        self.stopped.clear()
         for path in [path for path in self.files if path.startswith("/run/")]:
             del self.files[path]
         self.write(INSTALLED_HOOK, HOOK, executable=True)
@@ -106,6 +166,24 @@ class Machine:
         process.pid = self.new_pid()
         self.processes.append(process)
         self.running[process.pid] = _Shown(process, self.boot_at)
+        process.frozen = self._is_stopped(process)
+
+    def stop(self, name: str) -> None:
+        """SIGSTOP to every process of a program, given by the beginning of its name."""
+        self.stopped.add(name)
+        for process in self.processes:
+            if self._is_stopped(process):
+                self.timeline.freeze(process)
+
+    def go_on(self, name: str) -> None:
+        """SIGCONT."""
+        self.stopped.discard(name)
+        for process in self.processes:
+            if process.frozen and not self._is_stopped(process):
+                self.timeline.thaw(process)
+
+    def _is_stopped(self, process: Process) -> bool:
+        return any(process.name.startswith(name) for name in self.stopped)
 
     def leave(self, process: Process) -> None:
         """It has ended: its locks on files go with it."""
@@ -118,11 +196,14 @@ class Machine:
     # ---- files
 
     def wall(self) -> float:
-        """Seconds since the epoch; every machine's clock is right."""
-        return self.EPOCH + self.timeline.now
+        """Seconds since the epoch, as this machine's clock has it."""
+        return self.EPOCH + self.timeline.now + self.clock
 
     def write(self, path: str, content: bytes, *, executable: bool = False) -> None:
-        """Replace a file."""
+        """Replace a file. Raises OSError when there is no room; the file is there then, and empty."""
+        if content and any(path.startswith(folder) for folder in self.full):
+            self.files[path] = File(b"", int(self.wall() * 1e9), executable)
+            raise OSError(errno.ENOSPC, "No space left on device", path)
         self.files[path] = File(content, int(self.wall() * 1e9), executable)
 
     def read(self, path: str) -> bytes:
@@ -141,8 +222,7 @@ class Machine:
         if path == "/proc":
             return [str(pid) for pid in self.running]
         if path.startswith("/proc/") and path.endswith("/task"):
-            self._visible(path)
-            return [path.split("/")[2]]
+            return [str(task) for task in self._visible(path).threads]
         if path == "/sys/class/net":
             return ["lo", "br0"]
         within = path.rstrip("/") + "/"
@@ -171,10 +251,12 @@ class Machine:
         if path == "/proc/meminfo":
             return b"MemTotal:        8388608 kB\nMemAvailable:    6291456 kB\n"
         shown, what = self._visible(path), path.split("/")[3]
+        if what == "task":
+            return shown.threads[int(path.split("/")[4])]
         if what == "cmdline":
             return shown.cmdline
         if what == "cgroup":
             return b"0::/\n"
         start = int(shown.started * TICKS)
-        fields = ["S", "1", "1", "1", "0", "-1", "0", *["0"] * 12, str(start), "0"]
+        fields = [shown.letter, "1", "1", "1", "0", "-1", "0", *["0"] * 12, str(start), "0"]
         return f"{shown.pid} (process) {' '.join(fields)}\n".encode()

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hacluster.sim.libvirt import Domain, Libvirt, LibvirtError
+from hacluster.sim.daemon import LibvirtError
+from hacluster.sim.libvirt import Domain, Libvirt
 from hacluster.sim.timeline import Process, Timeline
 
 KEEPALIVE = 30.0
+STOPPED = 57.0
+"""Seconds after which a copy ends whose target's daemon does not answer."""
 STEP = 0.1
 
 
@@ -47,9 +50,9 @@ class Migration:
         try:
             self._reach()
             self._phase = "prepare"
-            self._there = self._target.call("prepare", lambda: self._prepare(xml))
+            self._there = self._target.call("prepare", lambda: self._prepare(xml), KEEPALIVE)
             self._phase = "perform"
-            self._source.call("perform", lambda: self._perform(here))
+            self._source.call("perform", lambda: self._perform(here), KEEPALIVE)
         except LibvirtError:
             self._phase = "over"
             self._take_back(here)
@@ -61,7 +64,7 @@ class Migration:
         domain = self._source.find(key)
         if domain.job:
             raise LibvirtError(f"Timed out during operation: cannot acquire state change lock ({domain.job})")
-        domain.job, domain.client = "migration out", client
+        domain.job, domain.client, domain.performed = "migration out", client, False
         self._source.say(domain, domain.state, domain.reason)
         self._line.point("migration begins", self._source.machine.name, domain.name)
         return domain
@@ -87,28 +90,34 @@ class Migration:
                 raise LibvirtError("operation failed: migration out job: unexpectedly failed")
             if here.qemu is None or here.qemu.ended:
                 raise LibvirtError("operation failed: domain is no longer running")
+            silent = self._target.frozen_at
+            if silent is not None and self._timeline.now - silent > STOPPED:
+                raise LibvirtError("operation failed: migration out: canceled by client")
             while not self._hears():  # nothing times out: the copy hangs until the network is back
                 self._timeline.sleep(STEP)
         here.alive.halt()
         assert self._there is not None
         self._there.alive.memory = here.alive.memory
+        here.alive.unlock_disk()
         self._source.say(here, "paused", "migration")
         self._line.point("migration switches over", self._source.machine.name, here.name)
+        here.performed = True
 
     def _finish(self, here: Domain, suspend: bool) -> None:
         there = self._there
         assert there is not None
         try:
             self._reach()
-            self._target.call("finish", lambda: self._finished(there, suspend))
+            self._target.call("finish", lambda: self._finished(there, suspend), KEEPALIVE)
             self._reply()
         except LibvirtError:
             self._phase = "over"
             self._source.call("confirm", lambda: self._go_on(here))
             raise
         self._phase = "confirm"
-        self._source.call("confirm", lambda: self._leave(here))
+        self._source.call("confirm", lambda: self._leave(here), KEEPALIVE)
         self._phase = "over"
+        self._line.point("migration is over", self._source.machine.name, here.name)
 
     def _reply(self) -> None:
         if self._line.lose_reply or not self._hears():
@@ -121,8 +130,7 @@ class Migration:
         if suspend:
             self._target.say(there, "paused", "user")
         else:
-            there.alive.cont()
-            self._target.say(there, "running", "migrated")
+            self._target.let_run(there, "migrated")
         self._line.point("migration finishes", self._target.machine.name, there.name)
 
     def _leave(self, here: Domain) -> None:
@@ -133,7 +141,7 @@ class Migration:
         here.job, here.progress = "", {}
         if here.qemu is not None and not here.qemu.ended:
             if here.reason == "migration":
-                here.qemu.cont()
+                self._source.let_run(here, "migration canceled")
             self._source.say(here, "running" if here.qemu.executing else "paused", "migration canceled")
             self._line.point("source goes on", self._source.machine.name, here.name)
         else:
@@ -142,10 +150,10 @@ class Migration:
     def _take_back(self, here: Domain) -> None:
         """A move that failed before its finish: the copy goes, the source goes on."""
         there, self._there = self._there, None
-        if there is not None and self._target.daemon is not None:
-            self._timeline.spawn("libvirtd: drops a copy", lambda: self._target.take_down(there), self._target.machine)
-        if self._source.daemon is not None and not self._source.daemon.ended:
-            self._source.call("confirm", lambda: self._go_on(here))
+        if there is not None and self._target.alive:
+            self._target.work("drops a copy", lambda: self._target.take_down(there))
+        if self._source.alive:
+            self._source.call("confirm", lambda: self._go_on(here), KEEPALIVE)
 
     def _client_gone(self, here: Domain) -> None:
         """The client died: what it had begun is taken back by the daemons, unless the switch-over was under way."""
@@ -153,11 +161,10 @@ class Migration:
             phase, self._phase = self._phase, "over"
             here.job = "abort" if phase == "perform" else ""
             source, there = self._source, self._there
-            if source.daemon is not None and not source.daemon.ended:
-                self._timeline.spawn("libvirtd: cancels a move", lambda: self._cancelled(here), source.machine)
-            if there is not None and self._target.daemon is not None and not self._target.daemon.ended:
-                self._timeline.spawn("libvirtd: drops a copy", lambda: self._dropped(there), self._target.machine)
-
+            if source.alive:
+                source.work("cancels a move", lambda: self._cancelled(here))
+            if there is not None and self._target.alive:
+                self._target.work("drops a copy", lambda: self._dropped(there))
         elif self._phase == "finish" and here.qemu is not None and not here.qemu.ended:
             here.job = ""
             self._source.say(here, "paused", "migration")

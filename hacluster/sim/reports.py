@@ -55,12 +55,11 @@ def simulation(cib: etree._Element) -> bytes:
 
 
 def _node(cib: etree._Element, node: str) -> dict[str, str]:
-    standby = cib.find(f"./configuration/nodes/node[@uname='{node}']/instance_attributes/nvpair[@name='standby']")
     return {
         "name": node,
         "online": str(status.online(cib, node)).lower(),
         "unclean": str(status.unclean(cib, node)).lower(),
-        "standby": str(standby is not None and standby.get("value") in ("on", "true")).lower(),
+        "standby": str(scheduler.standby(cib, node)).lower(),
         "standby_onfail": "false",
         "maintenance": "false",
         "pending": "false",

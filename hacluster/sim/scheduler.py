@@ -162,7 +162,7 @@ def _after(op: Ran, other: Ran) -> bool:
 
 def _plan(cib: etree._Element, vm: ManagedVm, beliefs: dict[str, Belief]) -> Plan:
     found = beliefs[vm.name]
-    if vm.meta.get("is-managed", "true") == "false" or _property(cib, "maintenance-mode", "false") == "true":
+    if vm.meta.get("is-managed", "true") == "false" or maintenance(cib):
         return Plan(vm.name)
     if found.unprobed:
         return Plan(vm.name, tuple(Op("monitor", node) for node in sorted(found.unprobed)))
@@ -218,14 +218,25 @@ def place(cib: etree._Element, vm: ManagedVm, beliefs: dict[str, Belief]) -> str
 
 
 def _eligible(cib: etree._Element, vm: ManagedVm, node: str) -> bool:
-    standby = cib.find(f"./configuration/nodes/node[@uname='{node}']/instance_attributes/nvpair[@name='standby']")
     failures = int(status.attribute(cib, node, f"fail-count-{vm.name}") or 0)
     return (
         status.online(cib, node)
         and status.attribute(cib, node, GUARD) is not None
-        and (standby is None or standby.get("value") not in ("on", "true"))
+        and not standby(cib, node)
+        and status.attribute(cib, node, "shutdown") is None
         and failures < int(vm.meta.get("migration-threshold", _INFINITY))
     )
+
+
+def standby(cib: etree._Element, node: str) -> bool:
+    """Whether an admin has put a node into standby."""
+    found = cib.find(f"./configuration/nodes/node[@uname='{node}']/instance_attributes/nvpair[@name='standby']")
+    return found is not None and found.get("value") in ("on", "true")
+
+
+def maintenance(cib: etree._Element) -> bool:
+    """Whether nothing is done with any resource."""
+    return _property(cib, "maintenance-mode", "false") == "true"
 
 
 def _locations(cib: etree._Element, vm: ManagedVm, node: str) -> Iterator[int]:

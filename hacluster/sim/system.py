@@ -35,12 +35,12 @@ class _Text(io.StringIO):
     def close(self) -> None:
         """Write what was written; a dead process writes nothing any more."""
         if not self.closed:
-            process = self._system.process
-            if self._writes and not process.dead:
-                self._system.machine.write(self._path, self.getvalue().encode())
+            process, content = self._system.process, self.getvalue().encode()
+            super().close()
             if process.machine is not None and process.machine.flocks.get(self._path) is process:
                 del process.machine.flocks[self._path]
-        super().close()
+            if self._writes and not process.dead:
+                self._system.machine.write(self._path, content)
 
 
 class _Path(str):
@@ -180,7 +180,7 @@ class System:
     # ---- the rest
 
     def _wall(self) -> float:
-        return Machine.EPOCH + self._timeline.now
+        return self.machine.wall()
 
     def _flock(self, handle: int, _how: int) -> None:
         path, owners = self._handles[handle - 1001], self.machine.flocks

@@ -52,6 +52,8 @@ class Process:
         self.started = 0.0
         self.done = False
         self.dead = False
+        self.frozen = False
+        self.held = False
         self.result: Any = None
         self.error: Exception | None = None
         self.out: list[str] = []
@@ -172,6 +174,17 @@ class Timeline:
         if process is not self.current:
             self._wake(process, self.now)
 
+    def freeze(self, process: Process) -> None:
+        """SIGSTOP: it does nothing until `thaw`; time passes it by."""
+        process.frozen = True
+
+    def thaw(self, process: Process) -> None:
+        """SIGCONT."""
+        process.frozen = False
+        if process.held and not process.ended:
+            process.held = False
+            self._wake(process, self.now)
+
     def run(self, until: float, over: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass up to `until`, or until `over()` holds; whether it does. Only for the main thread."""
         while not over():
@@ -180,6 +193,9 @@ class Timeline:
                 return over()
             when, _, process, ticket = heapq.heappop(self._queue)
             if ticket != process.ticket or process.done:
+                continue
+            if process.frozen and not process.dead:
+                process.held = True  # what it waited for came while it was stopped
                 continue
             self.now = max(self.now, when)
             self._resume(process)
@@ -201,6 +217,7 @@ class Timeline:
 
     def _resume(self, process: Process) -> None:
         process.ticket += 1
+        process.held = False
         if process.worker is None:
             if process.dead:
                 process.done = True

@@ -1,4 +1,4 @@
-"""Pacemaker's tools as agents and sweep use them on a node: crm_node, attrd_updater, crm_mon, crm_resource.
+"""Pacemaker's tools as agents and sweep use them on a node (crm_node, attrd_updater, crm_mon, crm_resource), and pcs.
 
 A program that is not here is not simulated: that is an error of the simulation, never an exit code.
 """
@@ -11,9 +11,17 @@ from hacluster.sim import reports, status
 from hacluster.sim.cluster import Cluster, Part
 from hacluster.sim.controller import Controller
 from hacluster.sim.libvirt import ANSWER
+from hacluster.sim.pcs import Pcs
 from hacluster.sim.timeline import Process, Timeline
 from hacluster.sim.virsh import Virsh
 
+ASKS = {
+    "crm_node": "pacemaker-controld",
+    "crm_resource": "pacemaker-controld",
+    "crm_mon": "pacemaker-based",
+    "attrd_updater": "pacemaker-attrd",
+}
+"""The daemon that has to answer each of them."""
 NO_CLUSTER = 102
 """Exit code of Pacemaker's tools when no cluster runs on the node."""
 
@@ -25,6 +33,7 @@ class Programs:
         self._timeline = timeline
         self._virsh = virsh
         self._cluster = cluster
+        self._pcs = Pcs(cluster)
         self.controller: Controller | None = None
 
     def __call__(self, argv: Sequence[str], process: Process) -> int:
@@ -33,6 +42,8 @@ class Programs:
             return self._virsh(list(argv[1:]), process)
         self._timeline.sleep(ANSWER)
         node = process.machine.name
+        while ASKS.get(argv[0]) in process.machine.stopped:
+            self._timeline.sleep(ANSWER)
         part = self._cluster.part(node)
         if part is None:
             return NO_CLUSTER
@@ -41,6 +52,8 @@ class Programs:
         return code
 
     def _tool(self, argv: list[str], node: str, part: Part) -> tuple[int, str]:
+        if argv[0] == "pcs":
+            return self._pcs(argv[1:], part), ""
         if argv[0] == "crm_node":
             return 0, "1\n" if self._cluster.quorate(node) else "0\n"
         if argv[0] == "attrd_updater":

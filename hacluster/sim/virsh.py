@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hacluster.sim.libvirt import ANSWER, Domain, Libvirt, LibvirtError
-from hacluster.sim.migration import Line, Migration
+from hacluster.sim.daemon import FOR_EVER, LibvirtError
+from hacluster.sim.definitions import Definitions
+from hacluster.sim.libvirt import ANSWER, Domain, Libvirt
+from hacluster.sim.migration import KEEPALIVE, Line, Migration
 from hacluster.sim.timeline import Process, Timeline
 
 
@@ -23,6 +25,8 @@ class Virsh:
         self._daemons = daemons
         self._hosts = hosts
         self._line = line
+        self.kept: dict[str, Definitions] = {}
+        """By node; the world fills it."""
 
     def __call__(self, argv: list[str], process: Process) -> int:
         """Run it; its exit code. What it prints goes to the process."""
@@ -48,6 +52,7 @@ class Virsh:
         return self._one(daemon, argv, process)
 
     def _one(self, daemon: Libvirt, argv: list[str], process: Process) -> int:
+        patience = FOR_EVER if daemon.machine is process.machine else KEEPALIVE
         command, *arguments = argv
         if command == "echo":
             process.out.append(" ".join(arguments) + "\n")
@@ -60,7 +65,7 @@ class Virsh:
             return said
 
         try:
-            process.out.append(daemon.call(command, work))
+            process.out.append(daemon.call(command, work, patience))
         except LibvirtError as problem:
             process.err.append(f"error: {problem}\n")
             return 1
@@ -91,16 +96,25 @@ class Virsh:
     def _version(self, _daemon: Libvirt, _arguments: list[str]) -> str:
         return "Running against daemon: 9.0.0\n"
 
-    def _list(self, daemon: Libvirt, _arguments: list[str]) -> str:
-        return "".join(f"{uuid}\n" for uuid in daemon.domains)
+    def _list(self, daemon: Libvirt, arguments: list[str]) -> str:
+        kept = self.kept[daemon.machine.name].known if "--all" in arguments else {}
+        return "".join(f"{uuid}\n" for uuid in {**daemon.domains, **kept})
 
     def _dominfo(self, daemon: Libvirt, arguments: list[str]) -> str:
-        domain = daemon.find(arguments[0])
-        number = domain.qemu.pid if domain.qemu else 1
-        return f"Id: {number}\nName: {domain.name}\nUUID: {domain.uuid}\nPersistent: no\nAutostart: disable\n"
+        kept = self.kept[daemon.machine.name].known.get(arguments[0])
+        found = daemon.domains.get(arguments[0]) or kept or daemon.find(arguments[0])
+        running = isinstance(found, Domain) and found.qemu is not None
+        number = found.qemu.pid if isinstance(found, Domain) and found.qemu else 1
+        return (
+            f"Id: {number if running else '-'}\nName: {found.name}\nUUID: {found.uuid}\n"
+            f"Persistent: {'yes' if kept else 'no'}\nAutostart: {'enable' if kept and kept.autostart else 'disable'}\n"
+        )
 
     def _domstate(self, daemon: Libvirt, arguments: list[str]) -> str:
-        domain = daemon.find(next(one for one in arguments if not one.startswith("--")))
+        key = next(one for one in arguments if not one.startswith("--"))
+        if key in self.kept[daemon.machine.name].known and key not in daemon.domains:
+            return "shut off (unknown)\n" if "--reason" in arguments else "shut off\n"
+        domain = daemon.find(key)
         return f"{domain.state} ({domain.reason})\n" if "--reason" in arguments else f"{domain.state}\n"
 
     def _domjobinfo(self, daemon: Libvirt, arguments: list[str]) -> str:
@@ -113,6 +127,30 @@ class Virsh:
     def _create(self, daemon: Libvirt, arguments: list[str]) -> str:
         domain = daemon.create(daemon.machine.read(arguments[0]).decode())
         return f"Domain '{domain.name}' created from {arguments[0]}\n"
+
+    def _define(self, daemon: Libvirt, arguments: list[str]) -> str:
+        found = self.kept[daemon.machine.name].define(daemon.machine.read(arguments[0]).decode())
+        return f"Domain '{found.name}' defined from {arguments[0]}\n"
+
+    def _autostart(self, daemon: Libvirt, arguments: list[str]) -> str:
+        self.kept[daemon.machine.name].find(arguments[0]).autostart = True
+        return ""
+
+    def _start(self, daemon: Libvirt, arguments: list[str]) -> str:
+        self.kept[daemon.machine.name].start(arguments[0])
+        return ""
+
+    def _save(self, daemon: Libvirt, arguments: list[str]) -> str:
+        self.kept[daemon.machine.name].save(arguments[0])
+        return ""
+
+    def _restore(self, daemon: Libvirt, arguments: list[str]) -> str:
+        self.kept[daemon.machine.name].restore(arguments[0])
+        return ""
+
+    def _snapshot_revert(self, daemon: Libvirt, arguments: list[str]) -> str:
+        self.kept[daemon.machine.name].revert(arguments[0])
+        return ""
 
     def _destroy(self, daemon: Libvirt, arguments: list[str]) -> str:
         daemon.destroy(arguments[0])

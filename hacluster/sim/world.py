@@ -13,6 +13,7 @@ from hacluster.problems import Refused
 from hacluster.sim.children import children
 from hacluster.sim.cluster import Cluster
 from hacluster.sim.controller import Controller
+from hacluster.sim.definitions import Definitions
 from hacluster.sim.guest import Witness
 from hacluster.sim.libvirt import Libvirt
 from hacluster.sim.machine import Machine
@@ -62,7 +63,7 @@ class World:
         self.machines = {name: Machine(name, self.timeline) for name in names}
         self.daemons: dict[str, Libvirt] = {}
         self.cluster = Cluster(cib, self.machines, self.daemons, self.timeline)
-        self.line = Line(self.cluster.linked, self.point)
+        self.line = Line(self.cluster.reaches, self.point)
         virsh = Virsh(self.timeline, self.daemons, _hosts(root, names), self.line)
         self.programs = Programs(self.timeline, virsh, self.cluster)
         kids = children(self.timeline, self.system, self.programs, lambda: self.payload.module("hacluster.guard.dlm"))
@@ -79,6 +80,7 @@ class World:
                 managed=self._managed.__contains__,
                 point=self.point,
             )
+            virsh.kept[name] = Definitions(self.daemons[name])
         self.controller = Controller(self.timeline, self.cluster, self.payload, self.point)
         self.programs.controller = self.controller
         for name in names:
