@@ -164,6 +164,7 @@ def _vm(
         state=word,
         node=node,
         claim=held,
+        managed=seen is None or _true(seen.get("managed", "true")),
     )
 
 

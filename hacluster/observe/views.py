@@ -94,6 +94,7 @@ class VmView:
     `role`, `nodes`, `pending`, `failed` and `blocked` are Pacemaker's view; `domains`, `locks` and `presence` are each
     node's own, where None stands for "has none" and Unknown for "could not be learnt".
     `state` is the word for people; `node` is where its one copy is, when there is exactly one.
+    `managed` is Pacemaker's word too: whether it acts on the VM.
     `consoles` maps a kind (vnc, spice, pty, serial, tcp) to its address on that node.
     """
 
@@ -115,6 +116,7 @@ class VmView:
     claim: Claim | None = None
     consoles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     problems: tuple[Problem, ...] = ()
+    managed: bool = True
 
     @property
     def console(self) -> str:

@@ -34,6 +34,8 @@ ARROWS: dict[str, set[str] | None] = {
     "watching": {"forget", "ports", "problems", "claim", "history", "observe", "move", "cib", "converging"},
     "moving": {"forget", "ports", "problems", "claim", "history", "move", "preflight", "rehearsal", "watching", "cib"},
     "power": {"forget", "ports", "problems", "observe", "move", "rehearsal", "preflight", "history"},
+    "verify": {"ports", "problems", "observe", "rehearsal", "cib"},
+    "locks": {"ports", "problems", "observe", "rehearsal", "preflight"},
     "edge": {"ports", "problems", "model"},
     "host": {"ports", "problems", "model", "guard", "assets"},
     "lab": {"model", "spec", "host", "ports", "problems", "guard", "assets"},

@@ -1,0 +1,128 @@
+"""Which barriers stand under a VM against a second copy: fencing, the run-lock, and a lock under QEMU. Pure.
+
+A lock under QEMU counts only where other nodes see it: QEMU's image lock on a file of a cluster file system, or
+libvirt's lease in a lockspace on one. On a block device both are this node's own affair, and the paused hand-over takes
+their place: then the guest runs on neither side while it is switched over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hacluster.cib.managed import ManagedVm
+from hacluster.observe.views import Observation, VmView
+from hacluster.ports import HeldLock, HostAudit, HostDisk, HostFacts, LockDriver, Unknown
+
+Reach = Literal["cluster", "node", "none", "unknown"]
+Audits = Mapping[str, HostAudit | Unknown]
+
+CLUSTER_WIDE = frozenset({"gfs2", "ocfs2", "nfs4"})
+"""File systems on which a lock that one node takes is seen by all: POSIX and OFD locks go through DLM or the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Barriers:
+    """What stands under one VM.
+
+    `unfenceable` are the nodes that no working fence device targets, `fencing` whether Pacemaker fences at all;
+    `run_lock` is None for a VM that is not guarded, else whether it is sealed where it runs and every node's hook
+    stands; `image_lock` and `lease` say how far they reach; `handover` is the CIB's word: paused or running.
+    """
+
+    fencing: bool
+    unfenceable: tuple[str, ...]
+    run_lock: bool | None
+    image_lock: Reach
+    lease: Reach
+    handover: str
+
+    @property
+    def disks_locked(self) -> bool | None:
+        """Whether a lock that all nodes see lies under every disk; None when it is not known."""
+        if "cluster" in (self.image_lock, self.lease):
+            return True
+        return None if "unknown" in (self.image_lock, self.lease) else False
+
+    @property
+    def switch_over(self) -> bool | None:
+        """Whether something keeps the two ends of a live move from running at once when a reply is lost."""
+        return True if self.handover == "paused" else self.disks_locked
+
+
+def barriers(vm: VmView, configured: ManagedVm | None, seen: Observation, audits: Audits) -> Barriers:
+    """The barriers of a VM; `configured` is what the CIB says of it, None for a VM that is not guarded."""
+    disks = _disks(vm, audits)
+    return Barriers(
+        fencing=seen.cluster.stonith,
+        unfenceable=unfenceable(seen),
+        run_lock=_run_lock(vm, seen) if vm.agent == "hacluster" else None,
+        image_lock=_image_lock(vm, disks),
+        lease=_lease(audits, disks),
+        handover=configured.parameters.get("handover", "paused") if configured is not None else "running",
+    )
+
+
+def unfenceable(seen: Observation) -> tuple[str, ...]:
+    """The nodes that no fence device that should run targets. One without a list of its own may fence any node."""
+    devices = [device for device in seen.fencing if device.wanted]
+    if any(not device.targets for device in devices):
+        return ()
+    return tuple(node.name for node in seen.nodes if not any(node.name in device.targets for device in devices))
+
+
+def _run_lock(vm: VmView, seen: Observation) -> bool:
+    told = [node.facts for node in seen.nodes if isinstance(node.facts, HostFacts)]
+    if any(facts.hook_ok is not True for facts in told):
+        return False
+    held = vm.locks.get(vm.node) if vm.node is not None else None
+    return vm.node is None or (isinstance(held, HeldLock) and held.mode in ("EX", "PW"))
+
+
+def _disks(vm: VmView, audits: Audits) -> tuple[HostDisk, ...] | None:
+    """The VM's disks as its node sees them, or any node while it runs nowhere; None when nobody tells."""
+    nodes = [vm.node] if vm.node is not None else sorted(audits)
+    for node in nodes:
+        told = audits.get(node)
+        if isinstance(told, HostAudit) and told.disks is not None:
+            found = tuple(disk for disk in told.disks if disk.uuid == vm.uuid)
+            if found:
+                return found
+    return None
+
+
+def _image_lock(vm: VmView, disks: tuple[HostDisk, ...] | None) -> Reach:
+    """QEMU's own lock on its images. Of a running VM it must be seen; of a stopped one its file system decides."""
+    if disks is None:
+        return "unknown"
+    if any(disk.shareable for disk in disks):
+        return "none"
+    if vm.node is not None and not all(
+        any(user.locked for user in disk.users if user.uuid == vm.uuid) for disk in disks
+    ):
+        return "none"
+    return "cluster" if all(disk.kind == "file" and disk.filesystem in CLUSTER_WIDE for disk in disks) else "node"
+
+
+def _lease(audits: Audits, disks: tuple[HostDisk, ...] | None) -> Reach:
+    """libvirt's lock driver. A barrier only when every node has the same one, and its leases are seen by all."""
+    drivers = {told.lock_driver for told in audits.values() if isinstance(told, HostAudit)}
+    if not drivers or None in drivers:
+        return "unknown"
+    if len(drivers) > 1:
+        return "none"
+    (driver,) = drivers
+    assert driver is not None
+    return _reach(driver, disks)
+
+
+def _reach(driver: LockDriver, disks: tuple[HostDisk, ...] | None) -> Reach:
+    if not driver.manager:
+        return "none"
+    if driver.manager == "sanlock" or driver.filesystem in CLUSTER_WIDE:
+        return "cluster"
+    # Without a lockspace virtlockd locks the image file itself, which reaches as far as its file system.
+    if driver.directory or disks is None:
+        return "node"
+    return "cluster" if all(disk.kind == "file" and disk.filesystem in CLUSTER_WIDE for disk in disks) else "node"
