@@ -172,11 +172,27 @@ class Vm:
 
 
 @dataclass(frozen=True, slots=True)
+class LockDriver:
+    """libvirt's own locks under disks: a lease for each disk of a running guest, kept in `directory`.
+
+    The directory lies on the shared file system that is mounted at `mount`. `handover` is how a live move switches over
+    where a lease covers every disk; `watchdog` is each node's watchdog device, without which sanlock proves nothing.
+    """
+
+    name: Literal["none", "lockd", "sanlock"] = "none"
+    directory: str = ""
+    mount: str = ""
+    handover: Literal["paused", "running"] = "paused"
+    watchdog: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """The whole wish. `properties` are cluster properties the admin set himself.
 
     `lock_manager` says what keeps the run-locks: `dlm`, the kernel's (a cloned ocf:pacemaker:controld is compiled),
-    or `external`, something that is already running on the nodes (the lab's stand-in).
+    or `external`, something that is already running on the nodes (the lab's stand-in). `lock_driver` is libvirt's own
+    lock manager, which locks disks, not VMs.
     `libvirt_uri` is how hactl and the nodes reach a node's libvirt; `{node}` is the node's migration host.
     `migration_transport` is ssh, tcp or tls.
     """
@@ -190,5 +206,6 @@ class Cluster:
     properties: Mapping[str, str] = field(default_factory=_nothing)
     stickiness: int = 1000
     lock_manager: Literal["dlm", "external"] = "dlm"
+    lock_driver: LockDriver = field(default_factory=LockDriver)
     migration_transport: Literal["ssh", "tcp", "tls"] = "ssh"
     qdevice: str | None = None

@@ -151,7 +151,17 @@ class _Compiler:
         """The DLM, unless something else keeps the locks, and the lockspace of the run-locks upon it."""
         if self.cluster.lock_manager == "dlm":
             self._clone("controld", names.DLM)
-        self._after_dlm(self._clone("lockspace", names.LOCKSPACE))
+        driver = self.cluster.lock_driver
+        leases = driver.name != "none"
+        self._after_dlm(
+            self._clone(
+                "lockspace",
+                names.LOCKSPACE,
+                lock_driver=driver.name if leases else None,
+                lockspace_dir=driver.directory if leases else None,
+                lockspace_mount=driver.mount if leases else None,
+            )
+        )
 
     def _after_dlm(self, clone: str) -> None:
         if self.cluster.lock_manager == "dlm":
@@ -243,7 +253,11 @@ class _Compiler:
         )
 
     def _handover(self, vm: model.Vm) -> str:
-        """`running` only where QEMU's own image lock holds cluster-wide under every disk: files on GFS2."""
+        """`running` only where something under QEMU holds cluster-wide on every disk: its own image lock on files on
+        GFS2, or libvirt's leases if the admin wants to rely on them (the agent looks for them before each move).
+        """
+        if vm.disks and self.cluster.lock_driver.handover == "running":
+            return "running"
         on_gfs2 = {storage.name for storage in self.cluster.storages if isinstance(storage, model.Gfs2)}
         locked = vm.disks and all(disk.device == "file" and disk.storage in on_gfs2 for disk in vm.disks)
         return "running" if locked else "paused"

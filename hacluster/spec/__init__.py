@@ -14,6 +14,7 @@ from hacluster.spec import (
     build,
     check_fencing,
     check_ids,
+    check_libvirt,
     check_nodes,
     check_storage,
     check_vms,
@@ -71,6 +72,7 @@ def _whole(read: Table) -> dict[str, Any]:
         part: read[part] or {} for part in ("nodes", "fence_devices", "storage", "networks", "vms")
     }
     parts["cluster"] = read["cluster"] or table.CLUSTER.read({}, "cluster", [])
+    parts["libvirt"] = read["libvirt"] or table.LIBVIRT.read({}, "libvirt", [])
     return parts
 
 
@@ -88,6 +90,7 @@ def _cross_check(draft: dict[str, Any], guests: dict[str, guest.Guest], found: F
     check_nodes.check(head, nodes, found)
     check_fencing.check(head, nodes, draft["fence_devices"], found)
     check_storage.check(head, nodes, storages, found)
+    check_libvirt.check(draft["libvirt"], storages, found)
     check_vms.check(draft["vms"], guests, draft, found)
-    standing = {name: build.storages_of(each, draft["vms"][name], storages) for name, each in guests.items()}
+    standing = {name: build.storages_of(each, draft["vms"][name], draft) for name, each in guests.items()}
     check_ids.check(draft, standing, found)

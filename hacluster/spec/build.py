@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from hacluster import model
-from hacluster.spec import check_fencing, check_nodes, check_storage, domain, domainfile
+from hacluster.spec import check_fencing, check_libvirt, check_nodes, check_storage, domain, domainfile
 from hacluster.spec.check_vms import network_of, storage_of
 from hacluster.spec.guest import Guest
 from hacluster.spec.sections import Table
@@ -31,15 +31,31 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path) -> mode
         properties=MappingProxyType(dict((head["properties"] or {}).get("rest", {}))),
         stickiness=head["stickiness"],
         lock_manager=head["lock_manager"],
+        lock_driver=_lock_driver(draft["libvirt"], draft["storage"]),
         migration_transport=head["migration_transport"],
         qdevice=head["qdevice"],
     )
 
 
-def storages_of(guest: Guest, vm: Table, storages: dict[str, Table]) -> tuple[str, ...]:
-    """All storages that a VM stands on, sorted."""
+def storages_of(guest: Guest, vm: Table, draft: dict[str, Any]) -> tuple[str, ...]:
+    """All storages that a VM stands on, sorted: those of its disks, those it names, and the one with its leases."""
+    storages: dict[str, Table] = draft["storage"]
     disks = {name for disk in guest.disks if (name := storage_of(disk, storages)) is not None}
-    return tuple(sorted(disks | set(vm["storage"] or ())))
+    leases = check_libvirt.storage(draft["libvirt"], storages)
+    return tuple(sorted(disks | set(vm["storage"] or ()) | ({leases} if leases is not None else set())))
+
+
+def _lock_driver(libvirt: Table, storages: dict[str, Table]) -> model.LockDriver:
+    leases = check_libvirt.storage(libvirt, storages)
+    if leases is None:
+        return model.LockDriver()
+    return model.LockDriver(
+        libvirt["lock_driver"],
+        libvirt["lockspace_dir"],
+        storages[leases]["mount"],
+        libvirt["handover"],
+        libvirt["watchdog"],
+    )
 
 
 def _device(name: str, device: Table, nodes: dict[str, Table], base: Path) -> model.FenceDevice:
@@ -101,7 +117,7 @@ def _vm(guest: Guest, vm: Table, draft: dict[str, Any]) -> model.Vm:
         vcpus=cast(int, guest.vcpus),
         disks=tuple(disks),
         nics=tuple(model.Nic(n, cast(str, c.mac), c.model) for n, c in zip(networks, guest.nics, strict=True)),
-        storages=storages_of(guest, vm, storages),
+        storages=storages_of(guest, vm, draft),
         placement=model.Placement(
             MappingProxyType(dict((placement.get("prefer") or {}).get("rest", {}))), tuple(placement.get("avoid") or ())
         ),

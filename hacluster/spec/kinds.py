@@ -168,6 +168,18 @@ STORAGE_TWICE = kind(
     "One device or lock table for two storages",
     "Two file systems on one device destroy each other; two with one lock table use each other's locks.",
 )
+LEASES_ASTRAY = kind(
+    "HA154",
+    "Leases that other nodes would not see",
+    "libvirt's lock driver keeps a file for each disk in one directory. Only where all nodes see the same directory, "
+    "with locks that count on all of them, does a lease on one node keep another from opening the disk.",
+)
+NO_WATCHDOG = kind(
+    "HA155",
+    "sanlock without a watchdog",
+    "sanlock frees the leases of a host that went silent and relies on the host's watchdog having reset it by then. "
+    "Without one the guest may still run: a second copy was started after 138 s.",
+)
 
 # VMs
 UUID_TWICE = kind(

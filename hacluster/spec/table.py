@@ -114,6 +114,25 @@ BLOCK = Section((Field("directory", AGENT_PATH, "The directory of the device nod
 
 NETWORK = Section((Field("bridge", BRIDGE, "The bridge, which exists on every node.", REQUIRED),))
 
+LIBVIRT = Section(
+    (
+        Field(
+            "lock_driver",
+            Choice(("none", "lockd", "sanlock")),
+            "What keeps libvirt's own lease under each disk; sanlock is for hosts without a DLM, and needs a watchdog.",
+            "none",
+        ),
+        Field("lockspace_dir", AGENT_PATH, "Where the leases lie: a directory on a gfs2 or directory storage."),
+        Field(
+            "handover",
+            Choice(("paused", "running")),
+            "How a live move switches over under lockd: running lets the target go on before it has the run-lock.",
+            "paused",
+        ),
+        Field("watchdog", AGENT_PATH, "Each node's watchdog device; sanlock cannot do without it."),
+    )
+)
+
 DISK = Section(
     (
         Field("path", PATH, "The image file or block device.", REQUIRED),
@@ -211,6 +230,7 @@ SPEC = Section(
             ),
             "Shared storages that VMs stand on.",
         ),
+        Field("libvirt", LIBVIRT, "How libvirt is set up on every node."),
         Field("networks", Named("network", NETWORK, names.of_resource, names.ID), "Bridges that VMs may use."),
         Field("vms", Named("VM", VM, names.of_resource, names.ID), "The virtual machines."),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -369,3 +370,27 @@ def test_two_sets_of_storages_with_one_tag_name_are_refused() -> None:
     with pytest.raises(Refused) as refused:
         cib(storages=storages, vms=(clusters.vm("one", "a-b"), clusters.vm("two", "a", "b")))
     assert "vm-on-a-b" in {problem.where for problem in refused.value.problems}
+
+
+LOCKD = model.LockDriver("lockd", "/kvm/shared/leases", "/kvm/shared")
+
+
+def test_the_lockspace_is_told_which_leases_libvirt_must_keep() -> None:
+    assert parameters(cib(lock_driver=LOCKD), "hacluster-lockspace") == {
+        "lock_driver": "lockd",
+        "lockspace_dir": "/kvm/shared/leases",
+        "lockspace_mount": "/kvm/shared",
+    }
+    assert resource(cib(), "hacluster-lockspace").find("instance_attributes") is None
+
+
+@pytest.mark.parametrize(("driver", "handover"), [(LOCKD, "paused"), (replace(LOCKD, handover="running"), "running")])
+def test_leases_under_block_disks_allow_a_running_handover_if_the_spec_says_so(
+    driver: model.LockDriver, handover: str
+) -> None:
+    disk = model.Disk("/dev/luns/web", "raw", "luns", device="block")
+    storages = (clusters.gfs2(), model.Block("luns", "/dev/luns"))
+    vms = (clusters.vm("web", "luns", disks=(disk,)), clusters.vm("diskless", "luns"))
+    document = cib(lock_driver=driver, storages=storages, vms=vms)
+    assert parameters(document, "web")["handover"] == handover
+    assert parameters(document, "diskless")["handover"] == "paused"
