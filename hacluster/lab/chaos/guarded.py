@@ -27,6 +27,14 @@ class Guarded(Scene):
         """hactl's."""
         return ["hactl", "vm", "move", vm, node]
 
+    def move_again(self, vm: str, node: str) -> list[str]:
+        """hactl goes on watching what its dead predecessor began."""
+        return ["hactl", "vm", "move", vm, node, "--resume"]
+
+    def power(self, vm: str, order: str) -> list[str]:
+        """hactl's."""
+        return ["hactl", "vm", order, vm]
+
     def config(self, vm: str) -> str:
         """Content-addressed: one file for each version."""
         return f"/etc/hacluster/domains/{vm}.*.xml"

@@ -6,14 +6,20 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hacluster.lab.chaos import power_faults
+from hacluster.lab.chaos import by_hand, faults_of_daemons, faults_of_nodes, faults_of_storage, orders
 from hacluster.lab.chaos.deeds import Aim
 from hacluster.lab.chaos.verb import Verb
 from hacluster.problems import Refused, kind
 
 NO_VERB = kind("HA722", "There is no such verb", "Chaos is made of the verbs that `hactl lab chaos --list` shows.")
 
-VERBS: tuple[Verb, ...] = (*power_faults.VERBS,)
+VERBS: tuple[Verb, ...] = (
+    *faults_of_nodes.VERBS,
+    *faults_of_daemons.VERBS,
+    *faults_of_storage.VERBS,
+    *orders.VERBS,
+    *by_hand.VERBS,
+)
 
 MOST_AT_ONCE = 3
 SPREAD = 6.0
@@ -43,16 +49,23 @@ def named(names: Sequence[str]) -> tuple[Verb, ...]:
 
 
 def rounds(seed: int, verbs: Sequence[Verb], nodes: Sequence[str], vms: Sequence[str]) -> Iterator[list[Step]]:
-    """Rounds without end: the same for the same seed, verbs, nodes and VMs."""
+    """Rounds without end: the same for the same seed, verbs, nodes and VMs.
+
+    Every other round of several steps begins with a move, and the steps after it fall into it; half of them meet the
+    same VM.
+    """
     draw = random.Random(seed)
     weights = [max(verb.weight, 1) for verb in verbs]
+    moves = [verb for verb in verbs if verb.group == "move"]
     while True:
-        count = draw.choice((1, 1, 2, 2, MOST_AT_ONCE))
-        steps = []
+        count, moving, first = draw.choice((1, 2, 2, 3, MOST_AT_ONCE)), draw.random() < 0.5, draw.choice(vms)
+        steps: list[Step] = []
         for number in range(count):
             (verb,) = draw.choices(verbs, weights)
+            if moving and moves and count > 1 and not number:
+                verb = draw.choice(moves)
             at = round(draw.uniform(0, SPREAD), 2) if number else 0.0
-            vm, node, aimed = draw.choice(vms), draw.choice(nodes), draw.choice(verb.aims)
+            vm, node, aimed = draw.choice((first, draw.choice(vms))), draw.choice(nodes), draw.choice(verb.aims)
             seconds, pick = round(draw.uniform(*verb.hold), 2), round(draw.random(), 4)
             steps.append(Step(at, verb, Aim(vm, node if aimed == "any" else aimed, seconds, pick)))
         yield steps

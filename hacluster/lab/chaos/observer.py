@@ -63,6 +63,7 @@ class Observer(threading.Thread):
         self._followers = {vm: canary.follow() for vm, canary in canaries.items()}
         self._boots = {vm: follower.boot for vm, follower in self._followers.items()}
         self._homes: dict[str, str] = {}
+        self._there: frozenset[Copy] = frozenset()
         self._ended = threading.Event()
         self._zero = time.monotonic()
         self.judges = {vm: Judge(vm) for vm in canaries}
@@ -80,16 +81,23 @@ class Observer(threading.Thread):
         """Every time a copy ran beside, or after, another one."""
         return sorted((seen for judge in self.judges.values() for seen in judge.twice), key=lambda seen: seen.at)
 
+    def copy(self, vm: str) -> Copy | None:
+        """The copy that ran last, as long as its process is there."""
+        holder = self.judges[vm].holder
+        return holder if holder is not None and holder in self._there else None
+
+    def alive(self, copy: Copy) -> bool:
+        """Whether its process is there."""
+        return copy in self._there
+
     def home(self, vm: str) -> str | None:
         """The node of the copy that ran last, as long as its process is there."""
-        holder = self.judges[vm].holder
-        return holder.node if holder is not None and holder in self._there else None
+        copy = self.copy(vm)
+        return copy.node if copy is not None else None
 
     def runs(self, vm: str, within: float = DOWN) -> bool:
         """Whether the guest's counter went on within the last seconds."""
         return self.now() - self.services[vm].last < within
-
-    _there: frozenset[Copy] = frozenset()
 
     def stop(self) -> None:
         """End the watch. Raises what ended it before, if anything did: a watch that was not kept proves nothing."""

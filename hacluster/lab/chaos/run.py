@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from hacluster.lab.bed import Bed
 from hacluster.lab.canary import NotACountingDisk
@@ -12,7 +12,7 @@ from hacluster.lab.chaos import menu
 from hacluster.lab.chaos.deeds import DONE, FAILED, SKIPPED, Deed, Missed
 from hacluster.lab.chaos.report import Done, End, Report, VmReport
 from hacluster.lab.chaos.scene import Scene
-from hacluster.lab.chaos.verb import Verb
+from hacluster.lab.chaos.verb import Healing, Verb
 from hacluster.problems import Refused
 
 SETTLES_WITHIN = 240.0
@@ -84,7 +84,7 @@ class Run:
                 time.sleep(max(0.0, step.aim.seconds - (self.observer.now() - at)))
             self._heal(heal, step)
 
-    def _heal(self, heal: Callable[[], None], step: menu.Step) -> None:
+    def _heal(self, heal: Healing, step: menu.Step) -> None:
         try:
             heal()
         except Refused as refused:  # a node that was fenced meanwhile has nothing left to heal

@@ -51,6 +51,14 @@ class Scene:
         """The command that moves a VM live, as its users type it."""
         raise NotImplementedError
 
+    def move_again(self, vm: str, node: str) -> list[str]:
+        """The command that takes up a move whose command was killed."""
+        raise NotImplementedError
+
+    def power(self, vm: str, order: str) -> list[str]:
+        """The command that starts or stops a VM."""
+        raise NotImplementedError
+
     def config(self, vm: str) -> str:
         """Where a VM's domain XML lies on the nodes; a pattern for the shell."""
         raise NotImplementedError
@@ -123,6 +131,11 @@ class Scene:
         if self.bed.power(found, "status") == "off":
             raise Missed(f"{found} is off")
         return found
+
+    def plug(self, node: str) -> None:
+        """Plug all of a node's links in; a node that is off has them plugged when it comes back."""
+        if self.bed.power(node, "status") != "off":
+            self.bed.link(node, True)
 
     # ---- rest
 

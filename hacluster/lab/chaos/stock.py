@@ -81,6 +81,15 @@ class Stock(Scene):
         """pcs's."""
         return ["pcs", "resource", "move", vm, node]
 
+    def move_again(self, vm: str, node: str) -> list[str]:
+        """pcs knows no such thing: what it left behind is cleared."""
+        del node
+        return ["pcs", "resource", "clear", vm]
+
+    def power(self, vm: str, order: str) -> list[str]:
+        """pcs's."""
+        return ["pcs", "resource", {"start": "enable", "stop": "disable"}[order], vm, "--wait=60"]
+
     def config(self, vm: str) -> str:
         """A copy on each node."""
         return f"{CONFIGS}/{vm}.xml"

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hacluster.lab.chaos.deeds import Aim, Deed
+from hacluster.lab.chaos.deeds import DONE, Aim, Deed
 from hacluster.lab.chaos.scene import Scene
 
-Healing = Callable[[], None]
+Healing = Callable[[], object]
 Do = Callable[[Scene, Aim], tuple[Deed, Healing | None]]
 """Does it, and gives back what undoes it; None when nothing has to be undone. Raises Missed when it cannot be done."""
-
-ANYWHERE = ("home", "other", "any")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +26,32 @@ class Verb:
     group: str
     about: str
     do: Do
-    aims: tuple[str, ...] = ANYWHERE
+    aims: tuple[str, ...] = ("home", "other", "any")
     hold: tuple[float, float] = (0.0, 0.0)
     weight: int = 2
     must_refuse: bool = False
     kinds: tuple[str, ...] = ("guarded", "stock")
+
+
+def in_node(script: str, undo: str = "", timeout: float = 60) -> Do:
+    """A verb that is a shell script in the node aimed at. In both, `$vm`, `$xml` and `$seconds` stand for the aim's."""
+
+    def filled(scene: Scene, aim: Aim, text: str) -> str:
+        return f"vm={aim.vm} xml=$(echo {scene.config(aim.vm)}) seconds={aim.seconds}; {text}"
+
+    def do(scene: Scene, aim: Aim) -> tuple[Deed, Healing | None]:
+        node = scene.node(aim)
+        deed = scene.sh(node, filled(scene, aim, script), timeout)
+        return located(node, deed), (lambda: scene.sh(node, filled(scene, aim, undo), timeout)) if undo else None
+
+    return do
+
+
+def located(node: str, deed: Deed) -> Deed:
+    """The deed, with the node it was done on."""
+    return Deed(deed.outcome, f"{node}: {deed.said}" if deed.outcome != DONE else node)
+
+
+def one_of(names: tuple[str, ...], pick: float) -> str:
+    """The name that a number from 0 to 1 picks."""
+    return names[int(pick * len(names)) % len(names)]
