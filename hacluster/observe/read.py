@@ -111,6 +111,7 @@ def _nodes(root: etree._Element, seen: etree._Element, facts: Mapping[str, HostF
         for pair in node_state.iterfind("./transient_attributes/instance_attributes/nvpair")
         if pair.get("name") == GUARD_ATTRIBUTE
     }
+    down = {state.get("uname") for state in root.iterfind("./status/node_state") if state.get("expected") == "down"}
     for node in sorted(seen.iterfind("./nodes/node"), key=lambda n: n.get("name", "")):
         name = node.get("name", "")
         yield NodeView(
@@ -120,6 +121,7 @@ def _nodes(root: etree._Element, seen: etree._Element, facts: Mapping[str, HostF
             unclean=_true(node.get("unclean")),
             standby=_true(node.get("standby")) or _true(node.get("standby_onfail")),
             maintenance=_true(node.get("maintenance")),
+            down=name in down,
             guard=guards.get(name),
             facts=facts.get(name, Unknown("not asked")),
         )

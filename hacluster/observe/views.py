@@ -30,7 +30,11 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as Pacemaker sees it, with what its own probe said. `guard` is the guard's version attribute, if set."""
+    """A node as Pacemaker sees it, with what its own probe said. `guard` is the guard's version attribute, if set.
+
+    `down` says that Pacemaker expects nothing of it, because it fenced it or saw it leave in order. A node that only
+    fell silent is never `down`; without fencing it is not `unclean` either.
+    """
 
     name: str
     online: bool
@@ -38,6 +42,7 @@ class NodeView:
     unclean: bool = False
     standby: bool = False
     maintenance: bool = False
+    down: bool = False
     guard: str | None = None
     facts: HostFacts | Unknown = field(default_factory=lambda: Unknown("not asked"))
 
@@ -51,7 +56,8 @@ class NodeView:
     @property
     def gone(self) -> bool:
         """Whether it can be counted out: it left in order or was fenced, and nothing there answers."""
-        return not self.online and not self.unclean and not self.pending and isinstance(self.facts, Unknown)
+        away = self.down and not self.online and not self.unclean and not self.pending
+        return away and isinstance(self.facts, Unknown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,14 @@ def test_a_silent_node_makes_the_vm_unknown_only_where_no_copy_is_found() -> Non
     assert found.UNKNOWN_STATE.code in codes(told=gone)
 
 
+def test_a_node_that_is_silent_and_was_not_fenced_may_run_its_vms_whatever_pacemaker_calls_it() -> None:
+    told: Mapping[str, HostFacts | Unknown] = {"n1": Unknown("no answer"), "n2": facts("n2")}
+    seen = monitor(resource("web", "Stopped", on=""), nodes=node("n1", online=False) + node("n2"))
+    fenced = cib().replace(b'uname="n1"><transient', b'uname="n1" expected="down"><transient')
+    assert observe(cib(), seen, told, now=1000.0).vms[0].state == "UNKNOWN: n1 did not answer"
+    assert observe(fenced, seen, told, now=1000.0).vms[0].state == "stopped"
+
+
 def test_a_fenced_node_is_a_warning_and_an_unclean_one_an_error() -> None:
     told: Mapping[str, HostFacts | Unknown] = {**WELL, "n2": Unknown("no answer")}
     offline = monitor(nodes=node("n1") + node("n2", online=False))

@@ -141,7 +141,8 @@ FACTS = HostFacts("n1", "b", "1", True, True, None, None, None, (), (), (), None
         (NodeView("n1", online=True), "u1", "UNKNOWN"),
         (NodeView("n1", online=False, unclean=True), "u1", "UNKNOWN"),
         (NodeView("n1", online=False, pending=True), "u1", "UNKNOWN"),
-        (NodeView("n1", online=False), "u1", "ABSENT"),
+        (NodeView("n1", online=False), "u1", "UNKNOWN"),  # fell silent in a cluster without fencing
+        (NodeView("n1", online=False, down=True), "u1", "ABSENT"),
     ],
 )
 def test_only_a_node_that_says_so_or_was_fenced_is_absent(node: NodeView, uuid: str, presence: str) -> None:
