@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from hacluster.lab.bed import Bed
 from hacluster.lab.power import PYTHON
+
+BOARDS_TURN = 30.0
+"""Seconds that a board has for switching a node on again after it switched it off."""
 
 SLOW = """sleep 6
 exec {real} "$@"
@@ -52,6 +56,18 @@ def processes(bed: Bed, node: str) -> list[int]:
         if words[0].endswith("ipmi_sim") and any(each in words for each in configurations):
             found.append(int(pid))
     return found
+
+
+def switching(bed: Bed, node: str) -> bool:
+    """Whether a board has switched the node off just now and is about to switch it on: nobody presses a button then.
+
+    fence_ipmilan waits for the off that it ordered; a node that somebody else has switched on again meanwhile makes it
+    wait to its timeout.
+    """
+    log = bed.run / "bmc.log"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    last = next((line.split() for line in reversed(lines) if line.split()[1] == node), None)
+    return last is not None and last[2] == "off" and time.time() - float(last[0]) < BOARDS_TURN
 
 
 def replace(bed: Bed, node: str, script: str) -> Callable[[], None]:

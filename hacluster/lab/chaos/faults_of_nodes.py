@@ -15,7 +15,7 @@ def power_cut(scene: Scene, aim: Aim) -> tuple[Deed, Healing]:
     """Pull the plug, and plug it in again. The node's BMC has power of its own and may be quicker."""
     node = scene.node(aim)
     scene.bed.power(node, "off")
-    return Deed(DONE, node), lambda: scene.bed.power(node, "on")
+    return Deed(DONE, node), lambda: scene.switch_on(node)
 
 
 def freeze(scene: Scene, aim: Aim) -> tuple[Deed, Healing]:

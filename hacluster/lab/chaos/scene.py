@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from lxml import etree
 
 from hacluster.lab.bed import Bed
+from hacluster.lab.chaos import boards
 from hacluster.lab.chaos.deeds import Aim, Deed, Missed, judged
 from hacluster.lab.chaos.observer import Observer
 from hacluster.model import Cluster
@@ -132,6 +133,11 @@ class Scene:
             raise Missed(f"{found} is off")
         return found
 
+    def switch_on(self, node: str) -> None:
+        """Press the power button of a node that is off, unless its board is about to."""
+        if self.bed.power(node, "status") == "off" and not boards.switching(self.bed, node):
+            self.bed.power(node, "on")
+
     def plug(self, node: str) -> None:
         """Plug all of a node's links in; a node that is off has them plugged when it comes back."""
         if self.bed.power(node, "status") != "off":
@@ -172,7 +178,7 @@ class Scene:
             if state == "frozen":
                 self.bed.power(node, "thaw")
             elif state == "off":
-                self.bed.power(node, "on")
+                self.switch_on(node)
 
     def _help_node(self, node: str, seconds: float) -> None:
         if CYCLE_AFTER < seconds < CYCLE_AFTER + 2 * LOOK_EVERY:
