@@ -17,6 +17,7 @@ help:
 	@echo "make lab    install everything, bring up a three-node cluster on this machine, move a VM live (root)"
 	@echo "make test   lint, types and every test that this machine can run (root for the lab's)"
 	@echo "make model  every state of the guard's protocol, and each barrier taken away (needs spin and gcc)"
+	@echo "make mutants  each line of the guard deleted or turned round must make some test fail"
 	@echo "make bench  hactl beside virsh and pcs, side by side in one run (root)"
 	@echo "make lint   ruff and mypy"
 
@@ -81,6 +82,10 @@ test-latest: $(LATEST)/bin/pytest
 .PHONY: model
 model:
 	$(PYTHON) -m tests.model.spin
+
+.PHONY: mutants
+mutants: venv
+	$(BIN)/python -m tests.mutants
 
 .PHONY: bench
 bench: venv

@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hacluster.guard import state
-from hacluster.guard.child import NotAllowed, directly
+from hacluster.guard.child import NotAllowed
 from hacluster.guard.dlm import CR, EX, NL, PW, Busy, Unknown
-from hacluster.guard.lock import KEPT, RunLock
-from hacluster.guard.memory import Fabric, MemoryPort
+from hacluster.guard.lock import KEPT
+from hacluster.guard.memory import MemoryPort
 from hacluster.guard.proof import ABSENT, PRESENT, UNKNOWN, Presence
 from hacluster.guard.state import State
-
-UUID = "6f3b1d52-6d0b-4c52-9a52-0d5be9d7a001"
-BOOT = "00000000-1111-2222-3333-444444444444"
-NONCE, OTHER = "0123456789abcdef", "fedcba9876543210"
-
-
-class Cluster:
-    """Some nodes over one lock manager; `lock(node)` is what a process of that node would use."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.fabric = Fabric()
-
-    def lock(self, node: str) -> RunLock:
-        MemoryPort(self.fabric, node).join()
-        return RunLock(
-            UUID,
-            directory=f"{self.root}/{node}",
-            runner=directly,
-            connect=lambda _timeout: MemoryPort(self.fabric, node),
-        )
-
-    def mode(self, node: str) -> int:
-        return next((lock.mode for lock in self.fabric.locks.values() if lock.node == node), NL)
-
-    def recorded(self, node: str) -> State:
-        return state.read(UUID, f"{self.root}/{node}")
+from tests.unit.guard.cluster import BOOT, NONCE, OTHER, UUID, Cluster, says
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
     return Cluster(tmp_path)
-
-
-def says(verdict: str) -> Callable[[], Presence]:
-    return lambda: Presence(verdict, "so it is")
 
 
 def test_a_sealed_vm_is_sealed_for_one_node_only_and_the_holder_is_named(cluster: Cluster) -> None:
