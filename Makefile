@@ -18,6 +18,7 @@ help:
 	@echo "make test   lint, types and every test that this machine can run (root for the lab's)"
 	@echo "make model  every state of the guard's protocol, and each barrier taken away (needs spin and gcc)"
 	@echo "make mutants  each line of the guard deleted or turned round must make some test fail"
+	@echo "make chaos  random faults on the lab, watched from outside: no VM may run twice (root)"
 	@echo "make bench  hactl beside virsh and pcs, side by side in one run (root)"
 	@echo "make lint   ruff and mypy"
 
@@ -86,6 +87,18 @@ model:
 .PHONY: mutants
 mutants: venv
 	$(BIN)/python -m tests.mutants
+
+# Fixed seeds, a fresh lab each; a longer run of one's own: hactl lab chaos --minutes 60
+CHAOS_SEEDS := 1 2
+CHAOS_MINUTES := 1.5
+.PHONY: chaos
+chaos: venv
+	@trap '$(HACTL) lab down --name chaos >/dev/null' EXIT; \
+	for seed in $(CHAOS_SEEDS); do \
+	  $(HACTL) lab up $(SPEC) --name chaos; \
+	  $(HACTL) lab chaos --name chaos --seed $$seed --minutes $(CHAOS_MINUTES); \
+	  $(HACTL) lab down --name chaos; \
+	done
 
 .PHONY: bench
 bench: venv

@@ -66,6 +66,8 @@ def show(report: Report) -> None:
         f"\n[bold]{report.kind}[/], seed {report.seed}: {report.rounds} rounds in {report.seconds:.0f} s, "
         f"{len(report.steps)} steps; looked {report.samples} times, longest blink {report.slowest * 1000:.0f} ms\n"
     )
+    totals = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in report.totals().items())
+    render.out.print(totals + "\n")
     table = table_of("verb", "done", "refused", "failed", "skipped")
     for verb, counts in report.by_verb().items():
         table.add_row(verb, *(str(counts[what] or "–") for what in ("done", "refused", "failed", "skipped")))

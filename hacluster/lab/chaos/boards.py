@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -83,10 +85,15 @@ def replace(bed: Bed, node: str, script: str) -> Callable[[], None]:
         new.chmod(0o755)
         new.rename(place / "chassis")
 
-    def back() -> None:
-        for place in places:
-            if (place / "chassis.real").exists():
-                (place / "chassis.real").rename(place / "chassis")
-            (place / "claimed").unlink(missing_ok=True)
+    return lambda: put_back(bed, node)
 
-    return back
+
+def put_back(bed: Bed, node: str) -> None:
+    """Give a node's boards their own scripts again, and let them answer."""
+    for device in devices(bed, node):
+        place = bed.run / "bmc" / device
+        if (place / "chassis.real").exists():
+            (place / "chassis.real").rename(place / "chassis")
+        (place / "claimed").unlink(missing_ok=True)
+    for pid in processes(bed, node):
+        os.kill(pid, signal.SIGCONT)

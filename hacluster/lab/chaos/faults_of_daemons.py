@@ -18,9 +18,9 @@ KILL_GUARD = """
 end=$(($(date +%s) + $1)); found=
 while [ -z "$found" ] && [ $(date +%s) -le $end ]; do
     for p in /proc/[0-9]*; do
-        words=$(tr '\\0' ' ' <$p/cmdline 2>/dev/null) || continue
-        case $words in *python3*/usr/lib/hacluster/*|*python3*ocf/resource.d/hacluster/*)
-            kill -KILL ${p#/proc/} 2>/dev/null && found=yes && echo "${words}" | cut -c1-100;;
+        words=$(tr '\\0' ' ' 2>/dev/null <$p/cmdline) || continue
+        case $words in /usr/bin/python3*hacluster*)
+            kill -KILL ${p#/proc/} 2>/dev/null && found=yes && echo "$words" | cut -c1-100;;
         esac
     done
 done; true

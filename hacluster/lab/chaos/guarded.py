@@ -18,6 +18,7 @@ class Guarded(Scene):
 
     def set_up(self) -> None:
         """`hactl apply` on the first node. Raises Refused."""
+        self.refuse_other("hacluster")
         done = self.run(self.nodes[0], ["hactl", "apply", SPEC], 300)
         if done.returncode:
             text = (done.stdout + done.stderr).strip()

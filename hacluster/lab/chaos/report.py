@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from hacluster.lab.chaos.deeds import Deed
+from hacluster.lab.chaos.deeds import DONE, REFUSED, Deed
 from hacluster.lab.chaos.judge import Twice
 from hacluster.lab.chaos.menu import Step
 
@@ -92,9 +92,22 @@ class Report:
             table.setdefault(done.step.verb.name, Counter())[done.deed.outcome] += 1
         return dict(sorted(table.items()))
 
-    def count(self, group: str, *outcomes: str) -> int:
-        """How many steps of a group had one of these outcomes."""
-        return sum(done.step.verb.group == group and done.deed.outcome in outcomes for done in self.steps)
+    def totals(self) -> dict[str, int]:
+        """Faults and orders that were carried out, refusals, and what the VMs went through."""
+
+        def count(outcome: str, *groups: str) -> int:
+            return sum(done.step.verb.group in groups and done.deed.outcome == outcome for done in self.steps)
+
+        return {
+            "faults": count(DONE, "fault"),
+            "moves": count(DONE, "move"),
+            "orders": count(DONE, "operator", "hand"),
+            "refused": count(REFUSED, "move", "operator", "hand"),
+            "live_moves": sum(vm.live_moves for vm in self.vms),
+            "failovers": sum(vm.failovers for vm in self.vms),
+            "guest_boots": sum(vm.restarts for vm in self.vms),
+            "copies": max((vm.most for vm in self.vms), default=0),
+        }
 
     def as_json(self) -> dict[str, object]:
         """The document of `hactl lab chaos --json`."""
@@ -105,6 +118,7 @@ class Report:
             "seconds": round(self.seconds, 1),
             "rounds": self.rounds,
             "violated": self.violated,
+            "totals": self.totals(),
             "verbs": {name: dict(counts) for name, counts in self.by_verb().items()},
             "vms": [asdict(vm) for vm in self.vms],
             "twice": [asdict(seen) for seen in self.twice],

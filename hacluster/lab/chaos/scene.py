@@ -17,7 +17,13 @@ from hacluster.lab.chaos import boards
 from hacluster.lab.chaos.deeds import Aim, Deed, Missed, judged
 from hacluster.lab.chaos.observer import Observer
 from hacluster.model import Cluster
-from hacluster.problems import Refused
+from hacluster.problems import Refused, kind
+
+OTHER_KIND = kind(
+    "HA727",
+    "The lab has a cluster of the other kind",
+    "Chaos with and without hactl is made in fresh labs: what one leaves would be counted as the other's.",
+)
 
 SPEC = "/etc/hacluster/cluster.toml"
 LOOK_EVERY = 1.0
@@ -45,8 +51,28 @@ class Scene:
     # ---- to be said by each kind of cluster
 
     def set_up(self) -> None:
-        """Make the cluster. Raises Refused."""
+        """Make the cluster; nothing when it is there. Raises Refused."""
         raise NotImplementedError
+
+    def agent(self) -> str:
+        """The provider of the VMs' agents in the CIB: hacluster, heartbeat, or empty while there are no VMs."""
+        done = self.run(self.nodes[0], ["cibadmin", "--query", "-o", "resources"], 20)
+        if done.returncode:
+            return ""
+        agents = etree.fromstring(done.stdout.encode()).iterfind(".//*[@type='VirtualDomain']")
+        return next((str(agent.get("provider")) for agent in agents), "")
+
+    def refuse_other(self, wanted: str) -> None:
+        """Raises Refused when the lab's VMs are under another agent than the one that is asked for."""
+        found = self.agent()
+        if found not in ("", wanted):
+            raise Refused(
+                OTHER_KIND(
+                    f"The VMs of the lab {self.bed.name} are under ocf:{found}:VirtualDomain.",
+                    where=self.bed.name,
+                    remedy=f"hactl lab down --name {self.bed.name}; hactl lab up --name {self.bed.name}",
+                )
+            )
 
     def move(self, vm: str, node: str) -> list[str]:
         """The command that moves a VM live, as its users type it."""
@@ -144,6 +170,15 @@ class Scene:
             self.bed.link(node, True)
 
     # ---- rest
+
+    def undo_all(self) -> None:
+        """Undo what a run that was broken off may have left: wires, boards, daemons that stand still."""
+        for node in self.nodes:
+            boards.put_back(self.bed, node)
+            if self.bed.power(node, "status") == "frozen":
+                self.bed.power(node, "thaw")
+            self.plug(node)
+            self.run(node, ["pkill", "-CONT", "."], 15)
 
     def settle(self, timeout: float) -> dict[str, str]:
         """Bring the cluster to rest as an admin would; what is not well at the end, by VM or node, or nothing.

@@ -22,7 +22,8 @@ class Stock(Scene):
 
     def set_up(self) -> None:
         """The guides' commands, one after the other; nothing when they were typed before. Raises Refused."""
-        if self.run(self.nodes[0], ["pcs", "resource", "config", next(iter(self.vms))]).returncode == 0:
+        self.refuse_other("heartbeat")
+        if self.agent():
             return
         for node in self.nodes:
             self._do(node, ["sh", "-c", FORGET])

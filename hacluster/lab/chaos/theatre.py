@@ -34,6 +34,16 @@ def play(
     bed: Bed, seed: int, seconds: float, verbs: Sequence[Verb], *, stock: bool, tell: Callable[[str], None]
 ) -> Report:
     """Set the cluster up if need be, and run. Raises Refused when it cannot begin."""
+    scene = raise_curtain(bed, stock=stock, tell=tell)
+    tell(f"{scene.observer.now():6.1f} s  everything runs; seed {seed}")
+    report = Run(scene, seed, verbs, stop_when_twice=not stock).whole(seconds)
+    if findings(report, bed.name):
+        report.evidence = str(keep(scene, report))
+    return report
+
+
+def raise_curtain(bed: Bed, *, stock: bool, tell: Callable[[str], None]) -> Scene:
+    """The cluster of that kind, at rest, with an observer that watches; whoever asked stops it. Raises Refused."""
     cluster = spec(bed)
     canaries = {vm: bed.canary(vm) for vm in bed.disks()}
     group = str(json.loads((bed.run / "bed.json").read_text())["cgroup"])
@@ -45,14 +55,11 @@ def play(
     except BaseException:
         observer.stop()
         raise
-    tell(f"{observer.now():6.1f} s  everything runs; seed {seed}")
-    report = Run(scene, seed, verbs, stop_when_twice=not stock).whole(seconds)
-    if findings(report, bed.name):
-        report.evidence = str(keep(scene, report))
-    return report
+    return scene
 
 
 def _begin(scene: Scene) -> None:
+    scene.undo_all()
     scene.set_up()
     wrong = scene.settle(SETTLES_WITHIN)
     if wrong:
