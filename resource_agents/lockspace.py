@@ -13,7 +13,7 @@ import sys
 from hacluster.guard import VERSION, dlm, state
 from hacluster.guard.child import in_background, in_child, run
 from hacluster.guard.dlm import DlmError
-from resource_agents import codes
+from resource_agents import codes, lock_driver
 from resource_agents.codes import ATTRIBUTE, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
 from resource_agents.vm import DEFAULT_TIMEOUT, Deadline, environment
@@ -38,18 +38,19 @@ def start(deadline: Deadline) -> int:
     except DlmError as problem:
         raise Failed(f"the lockspace of the run-locks cannot be joined: {problem}") from problem
     node = environment().get("OCF_RESKEY_CRM_meta_on_node") or state.node_name()
-    state.write_pairs(state.LOCKSPACE, {"node": node, "boot": state.boot_id(), "guard": VERSION, "admits": "1"})
+    record = {"node": node, "boot": state.boot_id(), "guard": VERSION, "admits": "1", **_asked()}
+    state.write_pairs(state.LOCKSPACE, lock_driver.registered(record) if record.get("lock_driver") else record)
     os.makedirs(state.RUN, mode=0o700, exist_ok=True)
     _announce(True)
     return codes.SUCCESS
 
 
 def monitor(_deadline: Deadline) -> int:
-    """Membership by witness; the hook's integrity; and a sweep in the background."""
+    """Membership by witness; the hook's integrity and the lock driver's; and a sweep in the background."""
     if not dlm.joined() or state.read_pairs(state.LOCKSPACE) is None:
         return codes.NOT_RUNNING
     _stay()
-    _guard_hook()
+    _keep_guard()
     _sweep_in_background()
     return codes.SUCCESS
 
@@ -107,16 +108,40 @@ def _announce(admits: bool) -> None:
         raise Failed(f"the node attribute {ATTRIBUTE} cannot be changed: {result.err.strip()}")
 
 
-def _guard_hook() -> None:
-    """libvirt skips a hook that lost its run bit without a word: then no VM may come here until it is repaired."""
-    problem = hook_problem()
-    record = state.read_pairs(state.LOCKSPACE) or {}
-    admits = record.get("admits") == "1"
-    if admits == (not problem):
-        return
-    codes.log(WHO, problem or "the libvirt hook stands again; guarded VMs may run here", warning=bool(problem))
-    _announce(not problem)
-    state.write_pairs(state.LOCKSPACE, {**record, "admits": "0" if problem else "1"})
+def _asked() -> dict[str, str]:
+    """What the CIB wants of libvirt's lock driver: this agent's parameters, for the record."""
+    values = environment()
+    return {name: values.get(f"OCF_RESKEY_{name}", "").strip() for name in lock_driver.WANTED}
+
+
+def _keep_guard() -> None:
+    """No VM may come here while libvirt would admit it unasked (it skips a hook that lost its run bit without a word),
+    or could not give it the lease that the others rely on. What runs here goes on, sealed."""
+    before = state.read_pairs(state.LOCKSPACE) or {}
+    record = {**before, **_asked()}
+    problem = hook_problem() or lock_driver.problem(record)
+    if not problem and record["lock_driver"]:
+        record = _note_uncovered(lock_driver.registered(record))
+    if (record.get("admits") == "1") == bool(problem):
+        codes.log(WHO, problem or "the guard stands again; guarded VMs may run here", warning=bool(problem))
+        _announce(not problem)
+        record["admits"] = "0" if problem else "1"
+    if record != before:
+        state.write_pairs(state.LOCKSPACE, record)
+
+
+def _note_uncovered(record: dict[str, str]) -> dict[str, str]:
+    """The record with the guests that run here without their leases; logged when it changes."""
+    from resource_agents.sweep import domain_names
+
+    asked = lock_driver.wanted(record)
+    if asked["lock_driver"] != "lockd":
+        return record
+    held = lock_driver.all_leases(asked)
+    found = " ".join(sorted(name for name in domain_names().values() if lock_driver.uncovered(name, asked, held)))
+    if found and found != record.get("uncovered"):
+        codes.log(WHO, f"no lease under the disks of {found}; a live move brings it back: hactl vm move", warning=True)
+    return {**record, "uncovered": found}
 
 
 def _sweep_in_background() -> None:
@@ -143,7 +168,7 @@ def perform(action: str) -> int:
         sys.stdout.write(codes.metadata("lockspace"))
         return codes.SUCCESS
     if action in ("validate-all", "reload-agent"):
-        return codes.SUCCESS
+        return codes.SUCCESS  # the parameters are read at each monitor
     if action not in ACTIONS:
         return codes.ERR_UNIMPLEMENTED
     timeout = environment().get("OCF_RESKEY_CRM_meta_timeout", "")

@@ -14,7 +14,7 @@ from hacluster.guard import VERSION, proof, state
 from hacluster.guard.child import Command, Result, run
 from hacluster.guard.dlm import EX, DlmError
 from hacluster.guard.lock import RunLock
-from resource_agents import codes, policy
+from resource_agents import codes, lock_driver, policy
 from resource_agents.codes import ATTRIBUTE, ERR_CONFIGURED, Failed
 from resource_agents.presence import ASK, LOCK, complaint, go_on, virsh, waits
 from resource_agents.vm import look
@@ -38,6 +38,7 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
         raise Failed("migrate_to without a target", ERR_CONFIGURED)
     _need_quorum(vm)
     _need_guard(vm)
+    _choose_handover(vm)
     lock = RunLock(vm.uuid)
     sight = look(vm.name, vm.uuid)
     if not sight.alive:
@@ -79,6 +80,16 @@ def _need_guard(vm: Vm) -> None:
         raise Failed(
             f"{vm.name} stays on {vm.node}: the guard of {vm.target} is not in place, or not version {VERSION}"
         )
+
+
+def _choose_handover(vm: Vm) -> None:
+    """The target's guest may go on before our lock has gone only while a lease under each disk stops all others."""
+    if vm.handover != "leased":
+        return
+    bare = lock_driver.uncovered(vm.name, lock_driver.wanted())
+    vm.handover = "paused" if bare else "running"
+    if bare:
+        codes.log(vm.name, f"is handed over paused: no lease covers {', '.join(bare)}", warning=True)
 
 
 def destination(vm: Vm) -> tuple[str, list[str]]:

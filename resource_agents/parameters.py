@@ -45,7 +45,7 @@ REFUSED = {
 
 FALSE = ("", "0", "false", "no", "off")
 
-_CHOICES = {"handover": ("paused", "running"), "migration_transport": ("ssh", "tcp", "tls")}
+_CHOICES = {"handover": ("paused", "running", "leased"), "migration_transport": ("ssh", "tcp", "tls")}
 _FLAGS = ("auto_converge", "force_stop", "post_copy")
 _NUMBERS = ("migration_downtime", "migration_parallel", "migration_speed", "migration_timeout", "stop_budget")
 MODES = ("acpi", "agent")
@@ -94,7 +94,7 @@ def _malformed(vm: Vm) -> list[str]:
 
 def _contradictions(vm: Vm) -> list[str]:
     found = []
-    if vm.post_copy and vm.handover != "running":
+    if vm.post_copy and vm.handover == "paused":
         found.append(
             "post_copy lets the guest run on the target before the source has ended, so it needs handover=running, "
             "and that a lock of the disks which covers the switch-over; move it with auto_converge instead"

@@ -10,7 +10,7 @@ from hacluster.guard import proof, state
 from hacluster.guard.child import NotAllowed
 from hacluster.guard.dlm import CR, PW, Busy, DlmError, Unknown
 from hacluster.guard.lock import RunLock
-from resource_agents import codes, parameters
+from resource_agents import codes, lock_driver, parameters
 from resource_agents.codes import ERR_ARGS, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
 from resource_agents.presence import ASK, LOCK, await_verdict, complaint, give_back, virsh
@@ -60,6 +60,7 @@ def ready(vm: Vm) -> None:
     read_domain(vm)
     if problem := hook_problem():
         raise Failed(f"{vm.name} is not started on {vm.node}: {problem}", ERR_INSTALLED)
+    lock_driver.make_ready(vm.name)
 
 
 def read_domain(vm: Vm) -> None:

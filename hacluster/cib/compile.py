@@ -253,14 +253,13 @@ class _Compiler:
         )
 
     def _handover(self, vm: model.Vm) -> str:
-        """`running` only where something under QEMU holds cluster-wide on every disk: its own image lock on files on
-        GFS2, or libvirt's leases if the admin wants to rely on them (the agent looks for them before each move).
+        """`running` only where QEMU's own image lock holds cluster-wide under every disk: files on GFS2. Elsewhere
+        `leased`, if the admin wants to rely on libvirt's leases: the agent looks for them before each move.
         """
-        if vm.disks and self.cluster.lock_driver.handover == "running":
-            return "running"
         on_gfs2 = {storage.name for storage in self.cluster.storages if isinstance(storage, model.Gfs2)}
-        locked = vm.disks and all(disk.device == "file" and disk.storage in on_gfs2 for disk in vm.disks)
-        return "running" if locked else "paused"
+        if vm.disks and all(disk.device == "file" and disk.storage in on_gfs2 for disk in vm.disks):
+            return "running"
+        return "leased" if vm.disks and self.cluster.lock_driver.handover == "running" else "paused"
 
     def _placement(self, vm: model.Vm) -> None:
         for node, score in sorted(vm.placement.prefer.items()):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hacluster import lock_driver
 from hacluster.lab.layout import DLM_PORT, Layout
 from hacluster.model import Node
 
@@ -225,8 +226,13 @@ def corosync_conf(layout: Layout) -> str:
 
 
 def libvirt(layout: Layout, node: Node, shim: bytes | None) -> list[NodeFile]:
-    """libvirtd with a tcp socket, QEMU without a sandbox. `shim` makes statfs call the shared directories GFS2."""
+    """libvirtd with a tcp socket and the spec's lock driver, QEMU without a sandbox. `shim` makes statfs call the
+    shared directories GFS2."""
     host_uuid = uuid.UUID(int=_identity(layout, node), version=4)
+    wanted = lock_driver.settings(layout.cluster.lock_driver, node.id)
+    leases = [
+        NodeFile(path, lock_driver.text(names)) for path, names in wanted.items() if path != lock_driver.QEMU_CONF
+    ]
     migration = node.migration_host or node.addresses[-1]
     files = [
         NodeFile(
@@ -239,8 +245,10 @@ def libvirt(layout: Layout, node: Node, shim: bytes | None) -> list[NodeFile]:
             "/etc/libvirt/qemu.conf",
             'user = "root"\ngroup = "root"\ndynamic_ownership = 0\nremember_owner = 0\nsecurity_driver = "none"\n'
             "cgroup_controllers = []\nnamespaces = []\nseccomp_sandbox = 0\n"
-            f'migration_address = "0.0.0.0"\nmigration_host = "{migration}"\nstdio_handler = "logd"\n',
+            f'migration_address = "0.0.0.0"\nmigration_host = "{migration}"\nstdio_handler = "logd"\n'
+            + lock_driver.text(wanted[lock_driver.QEMU_CONF]),
         ),
+        *leases,
     ]
     # A host's AppArmor profiles name the host's paths; in a node's own root they would confine libvirtd to nothing.
     unit = "[Service]\nAppArmorProfile=-unconfined\n"

@@ -60,7 +60,7 @@ def test_what_is_not_taken_is_refused_with_the_reason(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"handover": "fast"}, "handover=fast is none of paused, running"),
+        ({"handover": "fast"}, "handover=fast is none of paused, running, leased"),
         ({"migration_transport": "rdma"}, "migration_transport=rdma is none of ssh, tcp, tls"),
         ({"force_stop": "maybe"}, "force_stop=maybe is neither true nor false"),
         ({"stop_budget": "soon"}, "stop_budget=soon is not a whole number"),

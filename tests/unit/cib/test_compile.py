@@ -384,7 +384,7 @@ def test_the_lockspace_is_told_which_leases_libvirt_must_keep() -> None:
     assert resource(cib(), "hacluster-lockspace").find("instance_attributes") is None
 
 
-@pytest.mark.parametrize(("driver", "handover"), [(LOCKD, "paused"), (replace(LOCKD, handover="running"), "running")])
+@pytest.mark.parametrize(("driver", "handover"), [(LOCKD, "paused"), (replace(LOCKD, handover="running"), "leased")])
 def test_leases_under_block_disks_allow_a_running_handover_if_the_spec_says_so(
     driver: model.LockDriver, handover: str
 ) -> None:

@@ -1,10 +1,11 @@
 """What makes a node of a lab that node: its names, its keys, its cluster, and nothing of the machine below it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hacluster.lab.layout import Layout
 from hacluster.lab.node_files import Keys, NodeFile, accounts, cluster, commands, guard, libvirt, ssh, systemd, write
-from hacluster.model import Block, Cluster, Directory, Node
+from hacluster.model import Block, Cluster, Directory, LockDriver, Node
 
 NODES = (Node("n1", 1, ("10.99.0.11", "10.99.1.11"), "10.99.1.11"), Node("n2", 2, ("10.99.0.12", "10.99.1.12")))
 LAYOUT = Layout(
@@ -96,3 +97,11 @@ def test_hactl_in_a_node_is_the_one_that_made_the_lab() -> None:
     (file,) = commands(Path("/opt/hacluster"), "/opt/venv/bin/python3")
     assert str(file.content).startswith("#!/opt/venv/bin/python3 -I\n")
     assert "'/opt/hacluster'" in str(file.content)
+
+
+def test_a_nodes_libvirt_keeps_the_leases_that_the_spec_wants() -> None:
+    assert "lock_manager" not in content(libvirt(LAYOUT, NODES[0], None), "/etc/libvirt/qemu.conf")
+    leased = replace(LAYOUT, cluster=replace(LAYOUT.cluster, lock_driver=LockDriver("lockd", "/vmfs/leases", "/vmfs")))
+    files = libvirt(leased, NODES[0], None)
+    assert content(files, "/etc/libvirt/qemu.conf").endswith('lock_manager = "lockd"\n')
+    assert 'file_lockspace_dir = "/vmfs/leases"\n' in content(files, "/etc/libvirt/qemu-lockd.conf")

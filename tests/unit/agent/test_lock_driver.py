@@ -1,0 +1,246 @@
+"""libvirt's lock driver as a node sees its own: real files, processes and locks, in a directory of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hacluster.guard import state
+from resource_agents import lock_driver, lockspace, moving
+from resource_agents.codes import Failed
+from resource_agents.vm import Vm
+
+UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
+DISK, CDROM = "/dev/luns/web", "/vm/cd.iso"
+STATUS = f"""<domstatus state='{{state}}' reason='booted' pid='1'>
+  <domain type='kvm'><name>web</name><devices>
+    <disk type='block' device='disk'><source dev='{DISK}'/></disk>
+    <disk type='file' device='cdrom'><source file='{CDROM}'/><readonly/></disk>
+    <disk type='file' device='cdrom'/>
+  </devices></domain>
+</domstatus>"""
+HOLDER = """
+import fcntl, sys, time
+open("/proc/self/comm", "w").write("virtlockd")
+files = [open(path, "w") for path in sys.argv[1:]]
+for file in files:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+class Node:
+    """A host whose /run, /etc/libvirt and lease directory are below one directory; `record` is the lockspace's."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.leases = root / "leases"
+        self.leases.mkdir()
+        self.daemons: list[subprocess.Popen[str]] = []
+        self.record = {
+            "node": "n1",
+            "admits": "1",
+            "lock_driver": "lockd",
+            "lockspace_dir": str(self.leases),
+            "lockspace_mount": lock_driver.mounted(str(self.leases))[0],
+        }
+        self.configure("lockd", str(self.leases))
+
+    def configure(self, manager: str, directory: str) -> None:
+        (self.root / "qemu.conf").write_text(f'# lock_manager = "sanlock"\nlock_manager = "{manager}"\n')
+        (self.root / "qemu-lockd.conf").write_text(f'auto_disk_leases = 1\nfile_lockspace_dir = "{directory}"\n')
+
+    def daemon(self, name: str, *files: Path) -> None:
+        """A process of that name that holds these files locked; its pid file."""
+        made = subprocess.Popen(
+            [sys.executable, "-c", HOLDER.replace("virtlockd", name), *map(str, files)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.daemons.append(made)
+        assert made.stdout is not None
+        assert made.stdout.readline() == "locked\n"
+        (self.root / f"{name}.pid").write_text(str(made.pid))
+
+    def kill(self, number: int = 0) -> None:
+        self.daemons[number].kill()
+        self.daemons[number].wait()
+
+    def lease(self, path: str = DISK) -> Path:
+        return self.leases / lock_driver.lease_name(path)
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    made = Node(tmp_path)
+    for name in ("CONFIG", "RUN", "LIBVIRT_RUN"):
+        monkeypatch.setattr(lock_driver, name, str(tmp_path))
+    monkeypatch.setattr(state, "LOCKSPACE", str(tmp_path / "lockspace"))
+    (tmp_path / "web.xml").write_text(STATUS.format(state="running"))
+    yield made
+    for number in range(len(made.daemons)):
+        made.kill(number)
+
+
+def test_a_lease_is_a_locked_file_in_virtlockds_hands(node: Node) -> None:
+    assert lock_driver.uncovered("web", node.record) == (DISK,)
+    node.daemon("virtlockd", node.lease())
+    assert lock_driver.uncovered("web", node.record) == ()
+    node.kill()
+    assert lock_driver.uncovered("web", node.record) == (DISK,)
+
+
+def test_a_file_that_is_open_and_not_locked_is_no_lease(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "HOLDER", HOLDER.replace("fcntl.lockf(file, fcntl.LOCK_EX)", "pass"))
+    node.daemon("virtlockd", node.lease())
+    assert lock_driver.uncovered("web", node.record) == (DISK,)
+
+
+def test_a_lock_in_other_hands_or_on_another_file_system_is_no_lease(node: Node) -> None:
+    with node.lease().open("w") as ours:
+        fcntl.lockf(ours, fcntl.LOCK_EX)
+        assert lock_driver.uncovered("web", node.record) == (DISK,)
+    node.daemon("virtlockd", node.lease())
+    assert lock_driver.uncovered("web", {**node.record, "lockspace_mount": "/elsewhere"}) == (DISK,)
+
+
+@pytest.mark.parametrize("word", ["paused", "shutoff"])
+def test_a_guest_that_does_not_run_needs_none(node: Node, word: str) -> None:
+    (node.root / "web.xml").write_text(STATUS.format(state=word))
+    assert lock_driver.uncovered("web", node.record) == ()
+
+
+def test_without_a_wish_nothing_is_wrong(node: Node) -> None:
+    assert lock_driver.problem({"node": "n1", "lock_driver": ""}) == ""
+    assert lock_driver.wanted({"node": "n1", "lock_driver": "", "lockspace_dir": "/x"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("manager", "directory", "expected"),
+    [("nop", "", "lock_manager on n1 is nop, not lockd"), ("lockd", "/tmp/x", "file_lockspace_dir on n1 is /tmp/x")],
+)
+def test_a_libvirt_that_is_set_up_otherwise(node: Node, manager: str, directory: str, expected: str) -> None:
+    node.configure(manager, directory)
+    assert expected in lock_driver.problem(node.record)
+
+
+def test_a_commented_setting_is_none(node: Node) -> None:
+    assert lock_driver.settings(str(node.root / "qemu.conf")) == {"lock_manager": "lockd"}
+
+
+def test_a_dead_virtlockd_is_seen_and_a_new_one_is_not_trusted_until_libvirtd_is_restarted(node: Node) -> None:
+    node.daemon("libvirtd")
+    node.daemon("virtlockd")
+    known = lock_driver.registered(node.record)
+    assert known["virtlockd"]
+    assert lock_driver.problem(known) == ""
+    node.kill(1)
+    assert "virtlockd on n1 does not run" in lock_driver.problem(known)
+    assert lock_driver.registered(known) == known, "a record of no daemon would make the next one look familiar"
+    node.daemon("virtlockd")
+    assert "was started anew" in lock_driver.problem(known)
+    node.kill(0)
+    assert "was started anew" in lock_driver.problem(known), "libvirtd is away, so it has registered with nobody"
+    node.daemon("libvirtd")
+    assert lock_driver.problem(known) == ""
+
+
+def test_a_restart_of_libvirtd_alone_is_no_loss(node: Node) -> None:
+    node.daemon("libvirtd")
+    node.daemon("virtlockd")
+    known = lock_driver.registered(node.record)
+    node.kill(0)
+    assert lock_driver.problem(known) == ""
+    node.daemon("libvirtd")
+    assert lock_driver.problem(known) == ""
+
+
+def test_a_pid_that_another_program_has_by_now_is_no_daemon(node: Node) -> None:
+    (node.root / "virtlockd.pid").write_text(str(os.getpid()))
+    assert lock_driver.daemon("virtlockd") == ""
+
+
+def test_a_start_makes_the_directory_and_its_identity_once(node: Node) -> None:
+    state.write_pairs(state.LOCKSPACE, node.record)
+    node.leases.rmdir()
+    lock_driver.make_ready("web")
+    identity = (node.leases / lock_driver.IDENTITY).read_text()
+    lock_driver.make_ready("web")
+    assert (node.leases / lock_driver.IDENTITY).read_text() == identity
+    assert len(identity) == 17
+
+
+def test_no_start_while_the_leases_would_lie_on_this_nodes_own_disk(node: Node) -> None:
+    state.write_pairs(state.LOCKSPACE, {**node.record, "lockspace_mount": "/vmfs"})
+    with pytest.raises(Failed, match="is not on /vmfs, where all nodes see its leases"):
+        lock_driver.make_ready("web")
+
+
+def test_no_start_under_a_lost_virtlockd(node: Node) -> None:
+    state.write_pairs(state.LOCKSPACE, {**node.record, "virtlockd": "1:2", "libvirtd": "3:4"})
+    with pytest.raises(Failed, match="web is not started: virtlockd on n1 does not run"):
+        lock_driver.make_ready("web")
+
+
+@pytest.fixture
+def announced(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What the lockspace's monitor says of this node, and to the log nothing; the hook stands."""
+    said: list[bool] = []
+    monkeypatch.setattr(lockspace, "hook_problem", lambda: "")
+    monkeypatch.setattr(lockspace, "_announce", said.append)
+    monkeypatch.setattr("resource_agents.sweep.domain_names", lambda: {UUID: "web"})
+    for name in lock_driver.WANTED:
+        monkeypatch.setenv(f"OCF_RESKEY_{name}", node.record[name])
+    state.write_pairs(state.LOCKSPACE, {"node": "n1", "admits": "1"})
+    return said
+
+
+def test_the_monitor_takes_the_node_out_and_lets_it_in_again(node: Node, announced: list[bool]) -> None:
+    node.daemon("libvirtd")
+    node.daemon("virtlockd", node.lease())
+    lockspace._keep_guard()
+    lockspace._keep_guard()
+    assert announced == []
+    node.kill(1)
+    lockspace._keep_guard()
+    lockspace._keep_guard()
+    assert announced == [False]
+    node.kill(0)
+    node.daemon("libvirtd")
+    node.daemon("virtlockd")
+    lockspace._keep_guard()
+    record = state.read_pairs(state.LOCKSPACE) or {}
+    assert announced == [False, True]
+    assert (record["admits"], record["uncovered"]) == ("1", "web")
+
+
+@pytest.mark.parametrize(
+    ("asked", "leased", "chosen"),
+    [
+        ("leased", True, "running"),
+        ("leased", False, "paused"),
+        ("running", False, "running"),
+        ("paused", True, "paused"),
+    ],
+)
+def test_a_leased_handover_is_paused_without_its_leases(node: Node, asked: str, leased: bool, chosen: str) -> None:
+    state.write_pairs(state.LOCKSPACE, node.record)
+    if leased:
+        node.daemon("virtlockd", node.lease())
+    vm = Vm({"OCF_RESOURCE_INSTANCE": "web", "OCF_RESKEY_uuid": UUID, "OCF_RESKEY_handover": asked})
+    moving._choose_handover(vm)
+    assert vm.handover == chosen
+
+
+def test_a_leased_handover_without_a_lock_driver_is_paused(node: Node) -> None:
+    state.write_pairs(state.LOCKSPACE, {"node": "n1"})
+    vm = Vm({"OCF_RESOURCE_INSTANCE": "web", "OCF_RESKEY_uuid": UUID, "OCF_RESKEY_handover": "leased"})
+    moving._choose_handover(vm)
+    assert vm.handover == "paused"
