@@ -101,10 +101,8 @@ def _look(pid: int, proc: str, found: Scan) -> None:
             return
         lines = (_read(f"{proc}/{pid}/task/{task}/cmdline") for task in others)
         uuid = next((known for line in lines if (known := _uuid_of(line))), None)
-        if uuid is None:
-            if b"(qemu" in stat or b"(kvm" in stat:
-                found.nameless.append(pid)
-            return
+        if uuid is None and (b"(qemu" in stat or b"(kvm" in stat):
+            found.nameless.append(pid)
     start = state.process_start(pid, proc)
     if uuid is not None and start is not None:
         found.by_uuid.setdefault(uuid, []).append(Process(pid, start[1], start[0]))

@@ -270,5 +270,5 @@ def _whole_number(node: ast.expr) -> bool:
 def _falls_through_alike(node: ast.stmt) -> bool:
     """Whether a function that just ends answers as this last return: with None, or what counts the same."""
     return isinstance(node, ast.Return) and (
-        node.value is None or (isinstance(node.value, ast.Constant) and node.value.value in (None, False))
+        node.value is None or (isinstance(node.value, ast.Constant) and node.value.value in (None, False, ""))
     )

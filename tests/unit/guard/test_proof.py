@@ -16,13 +16,21 @@ from hacluster.guard.proof import ABSENT, PRESENT, UNKNOWN, Process, Scan
 
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
 OTHER = "d3b07384-d9a0-4c9b-8f1e-000000000002"
+KERNEL_THREAD = 0x00208040
+"""Flags of one, as the kernel's sched.h has them."""
 
 
 def process(
-    root: Path, pid: int, *, comm: str, argv: list[str], letter: str = "S", tasks: dict[int, list[str]]
+    root: Path,
+    pid: int,
+    *,
+    comm: str,
+    argv: list[str],
+    letter: str = "S",
+    tasks: dict[int, list[str]],
+    flags: int = 0x00400000,
 ) -> None:
     """A process as proc(5) shows it: `argv` of the leader, and of each further task."""
-    flags = 0x00200000 if comm == "kworker" else 0x00400000
     stat = f"{pid} ({comm}) {letter} 1 1 1 0 -1 {flags} " + " ".join(["0"] * 12) + f" {1000 + pid} 0 0\n"
     for task, line in {pid: argv, **tasks}.items():
         home = root / str(pid) / "task" / str(task)
@@ -38,9 +46,10 @@ QEMU = ["/usr/bin/qemu-system-x86_64", "-name", "guest=web", "-uuid", UUID, "-S"
 def test_a_qemu_is_found_by_its_uuid(tmp_path: Path) -> None:
     process(tmp_path, 7, comm="qemu-system-x86", argv=QEMU, tasks={8: QEMU})
     process(tmp_path, 9, comm="bash", argv=["bash"], tasks={})
-    process(tmp_path, 10, comm="kworker", argv=[], tasks={})
+    process(tmp_path, 10, comm="kworker", argv=[], tasks={}, flags=KERNEL_THREAD)
     seen = proof.scan(str(tmp_path))
-    assert [(p.pid, p.start) for p in seen.by_uuid[UUID]] == [(7, 1007)]
+    assert set(seen.by_uuid) == {UUID}
+    assert [(p.pid, p.start, p.state) for p in seen.by_uuid[UUID]] == [(7, 1007, "S")]
     assert seen.nameless == []
 
 
