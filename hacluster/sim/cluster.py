@@ -63,6 +63,7 @@ class Cluster:
         self.poke: Callable[[], None] = lambda: None
         self.joined: Callable[[str], None] = lambda node: None
         self.fenced: list[str] = []
+        self._recovering: set[str] = set()
         self.recovery = 0.0
         """Seconds that the lock manager takes after a fencing."""
         root = etree.fromstring(cib)
@@ -242,17 +243,23 @@ class Cluster:
                 status.down(part.cib, node)
                 part.changed()
         fabric = self.payload.fabric
-        if self.recovery:
-            self._after(self.recovery, lambda: fabric.fence(node))
-        else:
+        self._recovering.add(node)
+
+        def recovered() -> None:
             fabric.fence(node)
-        self.poke()
+            self._recovering.discard(node)
+            self.poke()
+
+        if self.recovery:
+            self._after(self.recovery, recovered)
+        else:
+            recovered()
 
     @property
     def lost_to_locks(self) -> tuple[str, ...]:
         """Nodes that went without leaving the lockspace, in order or not: the lock manager wants them fenced."""
         assert self.payload is not None
-        return tuple(node for node in sorted(self.payload.fabric.dead) if node not in self.up)
+        return tuple(node for node in sorted(self.payload.fabric.dead - self._recovering) if node not in self.up)
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         def later() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hacluster.sim.system import System
 
-_PACE, _TRIP = 0.1, 0.001
+_PACE, _TRIP = 0.5, 0.001
 """Seconds: between two looks whether the dead node has been fenced; that an operation takes, in which others act."""
 
 

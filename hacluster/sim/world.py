@@ -55,6 +55,7 @@ class World:
         self._managed = {vm.uuid: vm.name for vm in managed.vms(root)}
         self._read = read
         self._faults: list[_Fault] = []
+        self._watchers: list[Callable[[], None]] = []
         self.log: list[str] = []
         self.timeline = Timeline()
         self.witness = Witness(lambda: self.timeline.now)
@@ -134,6 +135,8 @@ class World:
         """A named point is passed; what was planned for it happens before anything else does."""
         self.timeline.check()
         self.note(f"{node}: {vm}: {name}")
+        for look in self._watchers:
+            look()
         for fault in list(self._faults):
             if fault.name == name and fault.node in ("", node) and fault.vm in ("", vm):
                 fault.count -= 1
@@ -141,6 +144,10 @@ class World:
                     self._faults.remove(fault)
                     fault.act()
         self.timeline.check()
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Look at something whenever a point is passed."""
+        self._watchers.append(look)
 
     def calm(self) -> None:
         """Nothing that was planned for a point happens any more."""

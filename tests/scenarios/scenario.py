@@ -10,12 +10,14 @@
     copy_seconds = 2.0          # how long a guest's memory takes to copy
     boards.n1 = "lies"          # works, lies (says that it switched off, and did not) or dead
     handover = "running"        # the VMs' parameter
+    recovery = 30.0             # seconds that the lock manager takes after a fencing
+    nodes = 5                   # more than three
     without = "hook"            # a barrier that is taken away (see player.WITHOUT)
 
     [[fault]]                   # at a named point: see `points` in player.py
     at = "migration copies"
     on = "n1"                   # only there; `count = 2`: only the second time
-    do = "power cut n1"
+    do = "power cut n1"         # as in a step: `by` is who types it, `node` the node it is typed on
 
     [[step]]                    # one after another; an operator's command is waited for
     by = "alice"
@@ -23,12 +25,20 @@
     meanwhile = true            # do not wait for it
 
     [expect]
-    runs.web = "n2"             # or "nowhere"
+    runs.web = "n2"             # or "nowhere", "somewhere" (in one place)
     boots.web = 1               # fresh starts of its guest
+    failures.web = 0            # operations of it that failed
     told.alice = "HA430"        # a code of the refusal; "done", "failed", "killed", …
-    fenced = ["n1"]
-    broken = "runs twice"       # a test of the test: the witness must say this
+    fenced = ["n1"]             # nobody, if it is not given; ["*"]: whoever
+    broken = "runs twice"       # a test of the test, or what no software can hinder: the witness must say this
+    finds = "HA140"             # hactl check must find this in the cluster, changed as `spec` says
 
+    bed = "virtual machines"    # cannot be staged in memory: where it can be, and `why` says the reason
+
+    [spec]                      # what stands in cluster.toml, and what stands there instead
+    "name = \\"lab\\"" = "name = \\"other\\""
+
+The file's name begins with what it stages: `cause-03-` the third root cause, `a17-` attack A17, else a plain name.
 A scenario fails, beside what it expects, when the witness saw two copies or an old memory over a newer disk, when a
 VM's copy is not sealed at the end, when a claim is left, or when a fault's point was never passed.
 """
@@ -62,6 +72,8 @@ class Fault:
     on: str = ""
     vm: str = ""
     count: int = 1
+    by: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,8 +83,10 @@ class Expect:
     runs: Mapping[str, str] = field(default_factory=dict)
     boots: Mapping[str, int] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
     fenced: tuple[str, ...] = ()
     broken: str = ""
+    finds: str = ""
     claim: bool = False
 
 
@@ -82,8 +96,10 @@ class Scenario:
 
     title: str
     why: str = ""
+    bed: str = ""
     start: Mapping[str, str] = field(default_factory=dict)
     world: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     steps: tuple[Step, ...] = ()
     expect: Expect = field(default_factory=Expect)

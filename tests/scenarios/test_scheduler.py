@@ -24,11 +24,11 @@ from tests.scenarios.scenario import read
 NAMES = (
     "there-and-back",
     "same-pair-again-with-an-abort",
-    "claim-removed",
-    "source-dies-at-switch-over",
+    "a14-the-claim-is-removed",
+    "a19-the-source-dies-its-copy-is-complete",
     "migration-fails",
     "minority",
-    "stop-and-start",
+    "a22-the-agent-lets-go-before-libvirt",
 )
 Did = list[tuple[str, str | None]]
 

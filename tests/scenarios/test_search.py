@@ -40,6 +40,7 @@ class Search(RuleBasedStateMachine):
     @initialize(where=NODES)
     def begin(self, where: str) -> None:
         self.steps: list[Step] = []
+        self.at_last = False
         self.start = {"web": where}
         self.player = Player(Scenario("search", start=self.start, world=self.world))
         self.player.prepare()
@@ -98,6 +99,7 @@ class Search(RuleBasedStateMachine):
                     self._do(f"power on {node}")
             self._do(f"wait {HEALING}")
             self._must(not self.player.world.witness.broken, self.player.world.witness.broken)
+            self.at_last = self.is_well_at_last
             for vm in self.player.paths if self.is_well_at_last else ():
                 where, held = self.player.world.where(vm), self.player.locks(vm)
                 self._must(len(where) == 1, f"{vm} is at last {where or 'nowhere'}, its run-lock {held}")
@@ -108,9 +110,13 @@ class Search(RuleBasedStateMachine):
     def _must(self, holds: bool, wrong: object) -> None:
         if not holds:
             steps = tuple(self.steps)
-            note(
-                to_toml(Scenario("found by search", str(wrong), self.start, self.world, (), steps, Expect(claim=True)))
+            expect = Expect(
+                claim=True, fenced=("*",), runs=dict.fromkeys(self.player.paths, "somewhere") if self.at_last else {}
             )
+            told = Scenario(
+                "found by search", str(wrong), start=self.start, world=self.world, steps=steps, expect=expect
+            )
+            note(to_toml(told))
             note("\n".join(self.player.world.log))
             self.player.world.close()
             raise AssertionError(wrong)
