@@ -3,6 +3,7 @@
 Its id is fixed (`hactl-move-VM`), so a second `cibadmin --create` of it is refused atomically on the whole cluster.
 The rule prefers the target; a second expression, which names an attribute that no node has and so never holds,
 carries who moves it, from where and since when: one object, so that a claim without an owner cannot exist.
+A cold move's claim comes and changes together with the VM's target-role.
 """
 
 from __future__ import annotations
@@ -62,6 +63,26 @@ def to_xml(claim: Claim) -> bytes:
     etree.SubElement(rule, "expression", id=f"{ident}-claim", attribute=_ATTRIBUTE, operation="eq", value=claim.told)
     xml: bytes = etree.tostring(location)
     return xml
+
+
+def put(cib: etree._Element, claim: Claim, role: str | None) -> None:
+    """Set a VM's claim, in place of another, and its target-role (None: as if it had none), in a CIB."""
+    constraints = cib.find("./configuration/constraints")
+    primitive = cib.find(f"./configuration/resources//primitive[@id='{claim.vm}']")
+    assert constraints is not None  # the schema demands the section
+    assert primitive is not None  # it was found in the CIB of this configuration
+    for old in [old for old in constraints if old.get("id") == claim.ident]:
+        constraints.remove(old)
+    constraints.append(etree.fromstring(to_xml(claim)))
+    for pair in primitive.findall("./meta_attributes/nvpair[@name='target-role']"):
+        pair.getparent().remove(pair)
+    if role is not None:
+        meta = primitive.find("meta_attributes")
+        if meta is None:
+            meta = etree.Element("meta_attributes", id=f"{claim.vm}-meta_attributes")
+            primitive.insert(0, meta)
+        ident = f"{meta.get('id')}-target-role"
+        etree.SubElement(meta, "nvpair", id=ident, name="target-role", value=role)
 
 
 def find(cib: etree._Element, vm: str) -> Claim | None:

@@ -138,6 +138,16 @@ def moved(cib: etree._Element, resource: str, source: str, target: str) -> bytes
     return text
 
 
+def stopped(cib: etree._Element, resource: str, node: str) -> bytes:
+    """A copy of a CIB in which a resource is recorded as stopped on its node: what the scheduler will see then."""
+    copy: etree._Element = etree.fromstring(etree.tostring(cib))
+    for recorded in copy.iterfind(f"./status/node_state[@uname='{node}']/lrm/lrm_resources/lrm_resource"):
+        if recorded.get("id") == resource:
+            _pretend(recorded, resource, False, _started(cib, resource, node))
+    text: bytes = etree.tostring(copy)
+    return text
+
+
 def _started(cib: etree._Element, resource: str, node: str) -> etree._Element | None:
     """The record that made a resource active on a node; its digests tell the scheduler that nothing changed."""
     records = [

@@ -107,7 +107,7 @@ Step = Wait | Arrived | Failed
 
 def decide(intent: Intent, view: View) -> Step:
     """The next step of a move, from the world alone."""
-    new = tuple(_explained(op, view.facts, intent.uuid) for op in history.since(intent.before, view.history))
+    new = tuple(explained(op, view.facts, intent.uuid) for op in history.since(intent.before, view.history))
     copies, unknown = whereabouts(view.facts, intent.uuid, view.gone)
     if (failure := _failed(new, "migrate_to")) is not None:
         return _after_failed_migration(intent, view, failure, copies, unknown)
@@ -240,7 +240,7 @@ def _unproven(intent: Intent, copies: tuple[str, ...], unknown: tuple[str, ...],
     )
 
 
-def _explained(op: Operation, facts: Mapping[str, HostFacts | Unknown], uuid: str) -> Operation:
+def explained(op: Operation, facts: Mapping[str, HostFacts | Unknown], uuid: str) -> Operation:
     """A failed operation with its reason: Pacemaker's, or where it has none, the one its node kept."""
     told = facts.get(op.node)
     if op.reason or not op.failed or not isinstance(told, HostFacts):

@@ -1,38 +1,45 @@
-"""The commands of a live move: make it, rehearse it, go on with it.
+"""The commands of a move: make it, rehearse it, go on with it; live, or cold by the modules that do that.
 
 All decisions are in `preflight` and `move`; `rehearsal` looks before, `watching` is the loop afterwards.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 from lxml import etree
 
 from hacluster import claim as claims
-from hacluster import history, preflight, rehearsal
+from hacluster import claiming, cold_moving, history, preflight, rehearsal
 from hacluster.cib import managed
 from hacluster.claim import Claim
+from hacluster.claiming import STILL_MOVING
 from hacluster.forget import forget
 from hacluster.ports import Unreachable, World
 from hacluster.problems import Problem, Refused, kind
 from hacluster.rehearsal import Looked, find, look
-from hacluster.watching import GRACE, STILL_MOVING, Moved, Progress, Tell, watch
+from hacluster.watching import GRACE, Moved, Progress, Tell, watch
 
 log = structlog.get_logger(__name__)
 
-NO_CLAIM = kind("HA443", "There is no move to resume or to end", "No claim stands on this VM.")
+NOT_BEGUN = kind(
+    "HA453",
+    "hactl was stopped, and no move is under way",
+    "It was interrupted before the move's claim was made, or after it had been removed.",
+)
 
 
-def move(world: World, name: str, target: str | None, *, tell: Tell, timeout: float | None = None) -> Moved:
-    """Move a VM live. Raises Refused with every finding before anything is changed, or with how the move failed.
+def move(
+    world: World, name: str, target: str | None, *, cold: bool = False, tell: Tell, timeout: float | None = None
+) -> Moved:
+    """Move a VM. Raises Refused with every finding before anything is changed, or with how the move failed.
 
     `timeout` is how long to watch, in seconds; the VM's own migration timeout and a minute by default.
     """
+    if cold:
+        return cold_moving.move(world, name, target, tell=tell, timeout=timeout)
     tell(Progress("checking"))
     looked, vm, claim = _prepare(world, name, target)
     claim = _forget_the_same_move(world, looked, claim, tell)
@@ -41,16 +48,16 @@ def move(world: World, name: str, target: str | None, *, tell: Tell, timeout: fl
     try:
         mine = world.pacemaker.create_constraint(claims.to_xml(claim))
     except Unreachable as error:
-        raise Refused(not_known(name, error)) from error
+        raise Refused(claiming.not_known(name, error)) from error
     if not mine:
         again = look(world)
-        raise Refused(preflight.check(rehearsal.questions(world, again, vm, claim.target)) or raced(name))
-    return watch(world, vm, claim, before(looked.cib, claim), began, tell=tell, timeout=timeout)
+        raise Refused(preflight.check(rehearsal.questions(world, again, vm, claim.target)) or claiming.raced(name))
+    return watch(world, vm, claim, began, tell=tell, timeout=timeout)
 
 
-def rehearse(world: World, name: str, target: str | None) -> Claim:
+def rehearse(world: World, name: str, target: str | None, *, cold: bool = False) -> Claim:
     """Everything that `move` does before it changes anything; the claim that it would make. Raises Refused."""
-    return _prepare(world, name, target)[2]
+    return cold_moving.rehearse(world, name, target) if cold else _prepare(world, name, target)[2]
 
 
 def _prepare(world: World, name: str, target: str | None) -> tuple[Looked, managed.ManagedVm, Claim]:
@@ -58,15 +65,9 @@ def _prepare(world: World, name: str, target: str | None) -> tuple[Looked, manag
     vm = find(looked, name)
     asked = rehearsal.choose(world, looked, vm, target)
     assert asked.source is not None  # preflight found exactly one copy
-    claim = new_claim(world, looked, name, asked.source, asked.target)
+    claim = claiming.new(world, looked, name, (asked.source, asked.target))
     rehearsal.rehearse(world, looked, claim)
     return looked, vm, claim
-
-
-def new_claim(world: World, looked: Looked, name: str, source: str, target: str) -> Claim:
-    """A claim of ours, on the world as it was seen."""
-    recorded = history.mark(history.operations(looked.cib, name))
-    return Claim(name, source, target, owner(), os.getpid(), int(world.clock.wall()), recorded=recorded)
 
 
 def _forget_the_same_move(world: World, looked: Looked, claim: Claim, tell: Tell) -> Claim:
@@ -82,13 +83,13 @@ def _forget_the_same_move(world: World, looked: Looked, claim: Claim, tell: Tell
 
 
 def resume(world: World, name: str, target: str | None = None, *, tell: Tell, timeout: float | None = None) -> Moved:
-    """Go on with a live move whose hactl is gone, from what the cluster itself says. Raises as `move` does.
+    """Go on with a move whose hactl is gone, from what the cluster itself says. Raises as `move` does.
 
     A move to another node than `target` is not resumed: its end would not be what was asked for.
     """
     looked = look(world)
     vm = find(looked, name)
-    claim = claimed(looked, name)
+    claim = claiming.standing(looked, name)
     if target not in (None, claim.target):
         raise Refused(
             preflight.MOVE_UNDER_WAY(
@@ -97,52 +98,29 @@ def resume(world: World, name: str, target: str | None = None, *, tell: Tell, ti
                 remedy=f"hactl vm move {name} {claim.target} --resume",
             )
         )
+    if claim.how != "live":
+        return cold_moving.resume(world, looked, claim, tell=tell, timeout=timeout)
     began = world.clock.now() - max(0.0, world.clock.wall() - claim.since)
-    return watch(world, vm, claim, before(looked.cib, claim), began, tell=tell, timeout=timeout, grace=GRACE)
+    return watch(world, vm, claim, began, tell=tell, timeout=timeout, grace=GRACE)
 
 
-def claimed(looked: Looked, name: str) -> Claim:
-    """The claim that stands on a VM. Raises Refused when there is none."""
-    claim = claims.find(looked.cib, name)
-    if claim is None:
-        raise Refused(NO_CLAIM(f"nothing moves {name}", where=f"vm {name}", remedy=f"hactl vm move {name} NODE"))
-    return claim
-
-
-def interrupted(name: str, target: str | None) -> Problem:
-    """What to tell somebody who stopped watching."""
+def interrupted(world: World, name: str) -> Problem:
+    """What to tell somebody who stopped watching: as the cluster has it now, where it still answers."""
+    target = "NODE"
+    with suppress(Unreachable, Refused):
+        cib = etree.fromstring(world.pacemaker.cib())
+        claim, vm = claims.find(cib, name), managed.vm(cib, name)
+        if claim is None:
+            return NOT_BEGUN(
+                f"no move of {name} is under way: it had not begun, or is over",
+                where=f"vm {name}",
+                remedy=f"hactl vm show {name}",
+            )
+        if claim.how != "live" and vm is not None:
+            return cold_moving.interrupted(claim, vm.wanted)
+        target = claim.target
     return STILL_MOVING(
         f"hactl stopped watching; the move of {name} goes on in Pacemaker",
         where=f"vm {name}",
-        remedy=f"hactl vm move {name} {target or 'NODE'} --resume; to end it: hactl vm move {name} --abort",
-    )
-
-
-def before(cib: etree._Element, claim: Claim) -> history.History:
-    """What was recorded before a claim was made: as the claim itself says, or, where one was written without that,
-    as far as the records' own times tell (whole seconds)."""
-    now = history.operations(cib, claim.vm)
-    if claim.recorded:
-        return history.marked(now, claim.recorded)
-    return {node: tuple(op for op in ops if op.changed < claim.since) for node, ops in now.items()}
-
-
-def owner() -> str:
-    """Who is at work here, as a claim names him."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
-
-
-def not_known(name: str, error: Unreachable) -> Problem:
-    """That the cluster fell silent while a move was to begin."""
-    return STILL_MOVING(
-        f"it is not known whether the move of {name} has begun: {error}",
-        where=f"vm {name}",
-        remedy=f"hactl vm show {name} --node NODE, through another node; then --resume or --abort, if a claim is there",
-    )
-
-
-def raced(name: str) -> Problem:
-    """That somebody else was faster, and is done already."""
-    return preflight.MOVE_UNDER_WAY(
-        f"somebody else claimed {name} at the same moment", where=f"vm {name}", remedy=f"hactl vm show {name}"
+        remedy=f"hactl vm move {name} {target} --resume; to end it: hactl vm move {name} --abort",
     )

@@ -98,7 +98,8 @@ class Question:
     `nodes` gives each node's Pacemaker state in a word (online, standby, maintenance, OFFLINE, UNCLEAN, pending);
     `cpu` is libvirt's answer (identical, superset, incompatible), None when the guest's CPU is not compared;
     `fenceable` are the nodes that a working fence device targets; `up_on_target` the resources active there.
-    `mover` says whether the hactl that made the claim still runs (see under_way).
+    `mover` says whether the hactl that made the claim still runs (see under_way). `cold` asks for a stop and a start:
+    then `domain` is what the target would start, and nothing need be fit for a migration.
     """
 
     vm: ManagedVm
@@ -118,6 +119,7 @@ class Question:
     progress: str = ""
     mover: str = ""
     now: float = 0.0
+    cold: bool = False
     gone: frozenset[str] = frozenset()
 
 
@@ -232,11 +234,12 @@ def _cluster(q: Question) -> Iterator[Problem]:
             where=f"constraint {ident}",
             remedy=f"pcs resource clear {q.vm.name}",
         )
-    if not q.vm.moves_live:
+    if not q.vm.moves_live and not q.cold:
         yield NOT_LIVE(
             f"{q.vm.name} is not moved live (allow-migrate is not true)",
             where=f"vm {q.vm.name}",
-            remedy=f'set vms.{q.vm.name}.migration.mode = "live" in the spec, then: hactl apply',
+            remedy=f"to shut it down and start it there: hactl vm move {q.vm.name} {q.target} --cold; for live moves "
+            f'set vms.{q.vm.name}.migration.mode = "live" in the spec, then: hactl apply',
         )
 
 
@@ -271,7 +274,7 @@ def _target(q: Question) -> Iterator[Problem]:
 
 def _guard(q: Question, told: HostFacts) -> Iterator[Problem]:
     home = q.facts.get(q.source or "")
-    for node, facts in ((q.source or "", home), (q.target, told)):
+    for node, facts in ((q.target, told),) if q.cold else ((q.source or "", home), (q.target, told)):
         if isinstance(facts, HostFacts) and not (facts.hook_ok and facts.libvirt_answers):
             yield NO_GUARD(
                 f"the guard is not in place on {node}",
@@ -280,7 +283,7 @@ def _guard(q: Question, told: HostFacts) -> Iterator[Problem]:
                 hook={True: "in place", False: "missing or changed", None: "not known"}[facts.hook_ok],
                 libvirt="answers" if facts.libvirt_answers else "does not answer",
             )
-    if isinstance(home, HostFacts) and home.guard_version != told.guard_version:
+    if isinstance(home, HostFacts) and not q.cold and home.guard_version != told.guard_version:
         yield NO_GUARD(
             f"{q.source} has guard version {home.guard_version}, {q.target} has {told.guard_version}",
             where=f"node {q.target}",
@@ -307,11 +310,11 @@ def _domain(q: Question, domain: etree._Element, told: HostFacts) -> Iterator[Pr
             guest=f"{memory_of(domain) >> 20} MiB",
             reserved_for_the_host=f"{HOST_RESERVE >> 20} MiB",
         )
-    if domain.find("./devices/hostdev") is not None:
+    if domain.find("./devices/hostdev") is not None and not q.cold:
         yield HOST_DEVICE(
             f"{q.vm.name} has a host device passed through",
             where=f"vm {q.vm.name}",
-            remedy=f"take the device out of the VM, or move it stopped: hactl vm stop {q.vm.name}",
+            remedy=f"take the device out of the VM, or move it cold: hactl vm move {q.vm.name} {q.target} --cold",
         )
 
 

@@ -15,7 +15,7 @@ from lxml import etree
 from hacluster import claim as claims
 from hacluster import converging, history, observe, preflight
 from hacluster.cib import managed, simulate
-from hacluster.claim import Claim
+from hacluster.claim import Claim, put
 from hacluster.observe import Observation
 from hacluster.ports import HostFacts, Unknown, Unreachable, World
 from hacluster.problems import Problem, Refused, kind
@@ -27,8 +27,8 @@ OTHERS_WOULD_MOVE = kind(
 )
 WOULD_NOT_MOVE = kind(
     "HA441",
-    "Pacemaker would not move the VM live",
-    "The scheduler was asked what it would do with the claim in place, and it would not do this one live migration.",
+    "Pacemaker would not move the VM",
+    "The scheduler was asked what it would do with the claim in place, and it would not do what this move needs.",
 )
 WOULD_MOVE_BACK = kind(
     "HA442",
@@ -72,14 +72,16 @@ def find(looked: Looked, name: str) -> managed.ManagedVm:
     return vm
 
 
-def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) -> preflight.Question:
+def questions(
+    world: World, looked: Looked, vm: managed.ManagedVm, target: str, *, cold: bool = False
+) -> preflight.Question:
     """Everything preflight wants to know about one target."""
     seen = looked.seen
     view = seen.vm(vm.name)
     assert view is not None  # both are read from the same CIB
     source = view.claim.source if view.claim and view.claim.source in view.copies else None
     source = source or next((node for node in view.copies if node != target), view.node)
-    domain = _domain(world, vm, source)
+    domain = _next_domain(world, vm, target) if cold else _domain(world, vm, source)
     return preflight.Question(
         vm=vm,
         source=source,
@@ -94,10 +96,11 @@ def questions(world: World, looked: Looked, vm: managed.ManagedVm, target: str) 
         needs=managed.stands_on(looked.cib, vm),
         up_on_target=frozenset(clone.name for clone in seen.clones if clone.on.get(target) == "started"),
         domain=domain,
-        cpu=None if domain is None else world.hosts.compare_cpu(target, etree.tostring(domain)),
+        cpu=None if domain is None or cold else world.hosts.compare_cpu(target, etree.tostring(domain)),
         progress=progress(world, looked, view.claim) if view.claim else "",
         mover=mover(world, looked, view.claim) if view.claim else "",
         now=world.clock.wall(),
+        cold=cold,
         gone=frozenset(node.name for node in seen.nodes if node.gone),
     )
 
@@ -134,7 +137,9 @@ def mover(world: World, looked: Looked, claim: Claim) -> Mover:
     return "not known"
 
 
-def choose(world: World, looked: Looked, vm: managed.ManagedVm, target: str | None) -> preflight.Question:
+def choose(
+    world: World, looked: Looked, vm: managed.ManagedVm, target: str | None, *, cold: bool = False
+) -> preflight.Question:
     """The question about the target, answered without findings; Refused otherwise."""
     known = [node.name for node in looked.seen.nodes]
     if target is not None:
@@ -146,7 +151,7 @@ def choose(world: World, looked: Looked, vm: managed.ManagedVm, target: str | No
                     remedy=preflight.nearest(target, known, "hactl status"),
                 )
             )
-        asked = questions(world, looked, vm, target)
+        asked = questions(world, looked, vm, target, cold=cold)
         if found := preflight.check(asked):
             raise Refused(found)
         return asked
@@ -155,7 +160,7 @@ def choose(world: World, looked: Looked, vm: managed.ManagedVm, target: str | No
     facts = facts_of(looked.seen)
     refused: list[Problem] = []
     for node in sorted((n for n in known if n not in here), key=lambda n: -_free(facts[n])):
-        asked = questions(world, looked, vm, node)
+        asked = questions(world, looked, vm, node, cold=cold)
         found = preflight.check(asked)
         if not found:
             return asked
@@ -177,6 +182,41 @@ def rehearse(world: World, looked: Looked, claim: Claim) -> None:
         raise Refused(found)
 
 
+def rehearse_cold(world: World, looked: Looked, claim: Claim) -> None:
+    """Ask the scheduler what a cold move would do: the stop, then the start, and then the claim's removal."""
+
+    def asked(cib: etree._Element, role: str | None) -> simulate.Simulation:
+        copy: etree._Element = etree.fromstring(etree.tostring(cib))
+        put(copy, claim, role)
+        return simulate.parse(world.pacemaker.simulate(etree.tostring(copy)))
+
+    before = simulate.parse(world.pacemaker.simulate(looked.raw))
+    stopped = etree.fromstring(history.stopped(looked.cib, claim.vm, claim.source))
+    down, up = asked(looked.cib, "Stopped"), asked(stopped, None)
+    after = simulate.parse(world.pacemaker.simulate(history.moved(looked.cib, claim.vm, claim.source, claim.target)))
+    found = [
+        *_unlike(claim, down, ("stop", claim.source)),
+        *_unlike(claim, up, ("start", claim.target)),
+        *_others(claim, before, down),
+        *_others(claim, before, up),
+        *_back(claim, after),
+    ]
+    if found:
+        raise Refused(dict.fromkeys(found))
+
+
+def _unlike(claim: Claim, then: simulate.Simulation, wanted: tuple[str, str]) -> Iterator[Problem]:
+    mine = then.of(claim.vm)
+    if [(a.kind, a.target or a.source, a.blocked) for a in mine] != [(*wanted, False)]:
+        verb, node = wanted
+        yield WOULD_NOT_MOVE(
+            f"Pacemaker would not {verb} {claim.vm} on {node}",
+            where=f"vm {claim.vm}",
+            remedy=f"hactl vm show {claim.vm}",
+            it_would="; ".join(map(str, mine)) or "leave it as it is",
+        )
+
+
 def _rehearsed(
     claim: Claim, before: simulate.Simulation, then: simulate.Simulation, after: simulate.Simulation
 ) -> Iterator[Problem]:
@@ -188,6 +228,11 @@ def _rehearsed(
             remedy=f"hactl vm show {claim.vm}",
             it_would="; ".join(map(str, mine)) or "leave it where it is",
         )
+    yield from _others(claim, before, then)
+    yield from _back(claim, after)
+
+
+def _others(claim: Claim, before: simulate.Simulation, then: simulate.Simulation) -> Iterator[Problem]:
     others = [str(a) for a in then.actions if a.resource != claim.vm and a not in before.actions]
     if others:
         yield OTHERS_WOULD_MOVE(
@@ -195,6 +240,9 @@ def _rehearsed(
             where=f"vm {claim.vm}",
             remedy="hactl plan",
         )
+
+
+def _back(claim: Claim, after: simulate.Simulation) -> Iterator[Problem]:
     if back := after.of(claim.vm):
         yield WOULD_MOVE_BACK(
             f"{claim.vm} would not stay on {claim.target}: {'; '.join(map(str, back))}",
@@ -225,6 +273,17 @@ def _domain(world: World, vm: managed.ManagedVm, node: str | None) -> etree._Ele
         if done.ok:
             parser = etree.XMLParser(resolve_entities=False, no_network=True)
             domain: etree._Element = etree.fromstring(done.out, parser)
+            return domain
+    return None
+
+
+def _next_domain(world: World, vm: managed.ManagedVm, node: str) -> etree._Element | None:
+    """The VM as a node would start it; None when that cannot be read."""
+    files = world.hosts.read(node, [vm.config])
+    with suppress(etree.XMLSyntaxError):
+        if not isinstance(files, Unknown) and vm.config in files:
+            parser = etree.XMLParser(resolve_entities=False, no_network=True)
+            domain: etree._Element = etree.fromstring(files[vm.config], parser)
             return domain
     return None
 

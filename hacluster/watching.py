@@ -16,20 +16,14 @@ from lxml import etree
 from hacluster import claim as claims
 from hacluster import converging, history, observe
 from hacluster.cib import managed
-from hacluster.claim import Claim
+from hacluster.claim import Claim, How
+from hacluster.claiming import STILL_MOVING, before
 from hacluster.forget import forget
 from hacluster.move import MIGRATION_FAILED, WAITING, Arrived, Failed, Intent, Step, View, Wait, decide
 from hacluster.ports import Unknown, Unreachable, World
-from hacluster.problems import Problem, Refused, kind
+from hacluster.problems import Problem, Refused
 
 log = structlog.get_logger(__name__)
-
-STILL_MOVING = kind(
-    "HA444",
-    "The move is not over",
-    "hactl stopped watching after the time in the facts. Pacemaker goes on, and the claim stays, so "
-    "that nobody else interferes.",
-)
 
 # How often the cluster is asked while a move is under way, and how long an answer to a claim may take, in seconds.
 PACE = 0.25
@@ -46,12 +40,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A move that succeeded. `seconds` is from the claim to the proof."""
+    """A move that succeeded. `seconds` is from the claim to the proof; `how` is the claim's word."""
 
     vm: str
     source: str
     target: str
     seconds: float
+    how: How = "live"
 
 
 Tell = Callable[[Progress], None]
@@ -61,11 +56,13 @@ Tell = Callable[[Progress], None]
 class Picture:
     """The cluster's own view of a move: its CIB, and what in it concerns the VM.
 
-    `online` are the members; `gone` are nodes of which Pacemaker expects nothing: fenced, or left in order.
+    `claim` is ours, if it still stands, and `other` one that stands in its place. `online` are the members; `gone` are
+    nodes of which Pacemaker expects nothing: fenced, or left in order.
     """
 
     cib: etree._Element
     claim: Claim | None
+    other: Claim | None
     history: history.History
     online: frozenset[str]
     gone: frozenset[str]
@@ -77,7 +74,7 @@ class Picture:
 
 
 def picture(world: World, claim: Claim) -> Picture:
-    """What the CIB says now. Another's claim does not count. Raises Unreachable and Refused as Pacemaker.cib does."""
+    """What the CIB says now. Raises Unreachable and Refused as Pacemaker.cib does."""
     cib = etree.fromstring(world.pacemaker.cib())
     states = list(cib.iterfind("./status/node_state"))
     online = frozenset(state.get("uname", "") for state in states if state.get("crmd") == "online")
@@ -86,7 +83,8 @@ def picture(world: World, claim: Claim) -> Picture:
         state.get("uname", "") for state in states if state.get("crmd") != "online" and state.get("expected") == "down"
     )
     there = claims.find(cib, claim.vm)
-    return Picture(cib, claim if there == claim else None, history.operations(cib, claim.vm), online, gone)
+    mine, other = (claim, None) if there == claim else (None, there)
+    return Picture(cib, mine, other, history.operations(cib, claim.vm), online, gone)
 
 
 def judge(world: World, intent: Intent, seen: Picture) -> Step:
@@ -99,7 +97,6 @@ def watch(
     world: World,
     vm: managed.ManagedVm,
     claim: Claim,
-    before: history.History,
     began: float,
     *,
     tell: Tell,
@@ -107,27 +104,26 @@ def watch(
     grace: float = 0.0,
 ) -> Moved:
     """Ask again and again until the move is over; free what is proven safe to free."""
-    intent = Intent(vm.name, vm.uuid, claim.source, claim.target, before)
     patience = timeout if timeout is not None else float(vm.parameters.get("migration_timeout", 600)) + GRACE
     limit = max(began + patience, world.clock.now() + grace)
     narrator = _Narrator(tell)
     while True:
-        step = _step(world, intent, claim, narrator)
+        step = _step(world, vm, claim, narrator)
         if isinstance(step, Arrived):
             seconds = world.clock.now() - began
             unclaim(world, claim)
-            log.info("moved", vm=intent.vm, target=intent.target, seconds=round(seconds, 2))
-            return Moved(intent.vm, intent.source, intent.target, seconds)
+            log.info("moved", vm=vm.name, target=claim.target, seconds=round(seconds, 2))
+            return Moved(vm.name, claim.source, claim.target, seconds)
         if isinstance(step, Failed):
             clear(world, claim, step)
-            log.warning("move failed", vm=intent.vm, code=step.problem.code, message=step.problem.message)
+            log.warning("move failed", vm=vm.name, code=step.problem.code, message=step.problem.message)
             raise Refused(narrator.explained(step.problem))
         if world.clock.now() > limit:
             raise Refused(
                 STILL_MOVING(
-                    f"{intent.vm} is still on its way to {intent.target}: {step.phase}",
-                    where=f"vm {intent.vm}",
-                    remedy=f"hactl vm move {intent.vm} {intent.target} --resume, or --abort; "
+                    f"{vm.name} is still on its way to {claim.target}: {step.phase}",
+                    where=f"vm {vm.name}",
+                    remedy=f"hactl vm move {vm.name} {claim.target} --resume, or --abort; "
                     "docs/runbooks/a-move-hangs.md",
                     watched=f"{int(patience)} s",
                 )
@@ -173,7 +169,12 @@ def cancel_copy(world: World, intent: Intent) -> None:
         world.runner.run(intent.source, argv, deadline=5.0)
 
 
-def _step(world: World, intent: Intent, claim: Claim, tell: Tell) -> Step:
+def intent_of(vm: managed.ManagedVm, claim: Claim, seen: Picture) -> Intent:
+    """What a claim is about, with the operations that were recorded before it."""
+    return Intent(vm.name, vm.uuid, claim.source, claim.target, before(seen.cib, claim))
+
+
+def _step(world: World, vm: managed.ManagedVm, claim: Claim, tell: Tell) -> Step:
     """One look and one decision. The nodes are asked only once Pacemaker has something to report: that is dear."""
     try:
         seen = picture(world, claim)
@@ -182,6 +183,7 @@ def _step(world: World, intent: Intent, claim: Claim, tell: Tell) -> Step:
         step = Wait(f"the cluster does not answer ({error})")
         tell(Progress(step.phase))
         return step
+    intent = intent_of(vm, claim, seen)
     quiet = seen.claim is not None and not any(not op.pending for op in history.since(intent.before, seen.history))
     if quiet and intent.source in seen.online:
         return _copying(world, intent, seen, tell)

@@ -6,19 +6,20 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hacluster import converging, moving, power, rehearsal, watching
+from hacluster import aborting, converging, moving, power, rehearsal, watching
 from hacluster.cib import managed
 from hacluster.claim import Claim
-from hacluster.cli import render
-from hacluster.cli.cluster import show_vms, table_of
+from hacluster.cli import catalogue, render
+from hacluster.cli.cluster import ACCEPT, show_vms, table_of
 from hacluster.cli.progress import Line
 from hacluster.cli.shell import Commands
-from hacluster.cli.world import connect
+from hacluster.cli.world import World, connect
 from hacluster.observe import VmView, document
 from hacluster.ports import Unknown
 from hacluster.problems import Refused
@@ -100,7 +101,8 @@ def _claim(claim: Claim | None) -> str:
     if claim is None:
         return "none"
     since = f", {int(time.time()) - claim.since} s ago" if claim.since else ""
-    return f"to {claim.target}, by {claim.owner or 'unknown'} (pid {claim.pid or '?'}){since}"
+    way = {"live": "to", "cold": "cold, to", "back": "back to"}[claim.how]
+    return f"{way} {claim.target}, by {claim.owner or 'unknown'} (pid {claim.pid or '?'}){since}"
 
 
 @vms.command()
@@ -135,27 +137,67 @@ def move(
     node: str = NODE,
     wait: float = WAIT,
     dry_run: bool = DRY,
-    resume: bool = typer.Option(False, "--resume", help="go on watching a move whose hactl is gone"),
+    cold: bool = typer.Option(False, "--cold", help="shut it down, prove that it is gone, start it there"),
+    resume: bool = typer.Option(False, "--resume", help="go on with a move whose hactl is gone"),
+    abort: bool = typer.Option(False, "--abort", help="end a move that is under way, wherever that is safe"),
+    accept: list[str] = ACCEPT,
 ) -> None:
     """Move a running VM live to another node; refuses with every finding before it changes anything."""
+    accepted = catalogue.accepted(accept)
+    _one_way(target, cold, resume, abort)
     world = connect(node)
     if dry_run:
-        claim = moving.rehearse(world, vm, target)
-        render.out.print(f"{vm} would be moved live from {claim.source} to {claim.target}; nothing was changed")
+        render.out.print(_would(world, vm, target, cold=cold, resume=resume, abort=abort, accepted=accepted))
         return
-    with Line(f"moving {vm}") as line:
+    with Line(f"{'ending the move of' if abort else 'moving'} {vm}") as line:
 
         def tell(progress: watching.Progress) -> None:
             line(progress.phase, numbers(progress.job) if progress.job else "")
 
         try:
-            if resume:
-                moved = moving.resume(world, vm, target, tell=tell, timeout=wait)
+            if abort:
+                ended = aborting.abort(world, vm, accepted=accepted, tell=tell, timeout=wait)
+                back = "was started again" if ended.how == "cold" else "runs, sealed,"
+                said = f"the move of {vm} is ended: it {back} on {ended.node} ({ended.seconds:.1f} s)"
             else:
-                moved = moving.move(world, vm, target, tell=tell, timeout=wait)
+                go = moving.resume if resume else partial(moving.move, cold=cold)
+                moved = go(world, vm, target, tell=tell, timeout=wait)
+                said = f"{vm} {_MOVED[moved.how].format(moved.source, moved.target)} in {moved.seconds:.1f} s"
         except KeyboardInterrupt:
-            raise Refused(moving.interrupted(vm, target)) from None
-    render.out.print(f"{vm} moved live from {moved.source} to {moved.target} in {moved.seconds:.1f} s")
+            raise Refused(moving.interrupted(world, vm)) from None
+    render.out.print(said)
+
+
+_MOVED = {
+    "live": "moved live from {} to {}",
+    "cold": "moved cold from {} to {}",
+    "back": "was started on {0} again",
+}
+
+
+def _one_way(target: str | None, cold: bool, resume: bool, abort: bool) -> None:
+    """Raise a usage error for options that mean different things."""
+    given = [name for name, chosen in (("--cold", cold), ("--resume", resume), ("--abort", abort)) if chosen]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other", param_hint=given[-1])
+    if abort and target is not None:
+        raise typer.BadParameter("a move that is ended needs no target", param_hint="NODE")
+
+
+def _would(
+    world: World, vm: str, target: str | None, *, cold: bool, resume: bool, abort: bool, accepted: frozenset[str]
+) -> str:
+    """What a move, or its end, would be."""
+    if resume:
+        raise typer.BadParameter(
+            "what a resumed move does is decided by the cluster as it goes", param_hint="--dry-run"
+        )
+    if abort:
+        claim = aborting.rehearse(world, vm, accepted)
+        return f"the move of {vm} from {claim.source} to {claim.target} would be ended; nothing was changed"
+    claim = moving.rehearse(world, vm, target, cold=cold)
+    way = "shut down and started" if cold else "moved live"
+    return f"{vm} would be {way} from {claim.source} to {claim.target}; nothing was changed"
 
 
 def numbers(job: Mapping[str, int]) -> str:

@@ -95,8 +95,12 @@ class SimPacemaker:
         part, new = self._part(), etree.fromstring(cib)
         if any(new.get(name) != part.cib.get(name) for name in ("admin_epoch", "epoch", "num_updates")):
             raise Conflict
+        before, after = _claims(part.cib), _claims(new)
         part.cib.replace(part.cib.find("configuration"), new.find("configuration"))
         self._changed(part)
+        for vm, claim in after.items():
+            if before.get(vm) != claim:
+                self._point("claimed", self._via, vm)
 
     def create_constraint(self, xml: bytes) -> bool:
         """As Pacemaker.create_constraint."""
@@ -153,6 +157,16 @@ class SimPacemaker:
     def _changed(self, part: Part) -> None:
         part.changed(configuration=True)
         self._cluster.poke()
+
+
+def _claims(cib: etree._Element) -> dict[str, bytes]:
+    """The claims of moves that stand in a CIB, by VM."""
+    path = "./configuration/constraints/rsc_location"
+    return {
+        one.get("rsc", ""): etree.tostring(one)
+        for one in cib.iterfind(path)
+        if one.get("id", "").startswith("hactl-move-")
+    }
 
 
 class SimHosts:
