@@ -184,7 +184,10 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class LockDriver:
-    """libvirt's lock manager for disks (lockd, sanlock, empty for none), and where its leases lie."""
+    """libvirt's lock manager for disks (lockd, sanlock, empty for none), and where its leases lie.
+
+    `asked` says that the CIB asks for leases in that very directory: then the spec vouches that all nodes share it.
+    """
 
     manager: str
     directory: str
@@ -211,6 +214,7 @@ class HostAudit:
 
 @dataclass(frozen=True, slots=True)
 class Released:
+    asked: bool = False
     """A node's answer to the request to give a run-lock back: `mode` is what it held, `reason` why it still does."""
 
     released: bool

@@ -114,12 +114,19 @@ def _domain_sums() -> dict[str, str]:
     return {name: _sum(f"{DOMAINS}/{name}") for name in _names(DOMAINS) if name.endswith(".xml")}
 
 
-def _lock_driver() -> dict[str, str]:
-    """libvirt's own lock manager for disks, and the file system that its leases lie on."""
+def _lock_driver() -> dict[str, object]:
+    """libvirt's own lock manager for disks, and the file system that its leases lie on; `asked` says that the CIB, as
+    the lockspace agent has recorded it, wants them there."""
     manager = _setting(f"{CONFIG}/qemu.conf", "lock_manager")
     name = "disk_lease_dir" if manager == "sanlock" else "file_lockspace_dir"
     directory = _setting(f"{CONFIG}/qemu-{manager}.conf", name) if manager else ""
-    return {"manager": manager, "directory": directory, "filesystem": _filesystem(directory) if directory else ""}
+    wanted = (state.read_pairs(state.LOCKSPACE) or {}).get("lockspace_dir", "")
+    return {
+        "manager": manager,
+        "directory": directory,
+        "filesystem": _filesystem(directory) if directory else "",
+        "asked": bool(directory) and directory == wanted,
+    }
 
 
 def _setting(path: str, name: str) -> str:

@@ -54,7 +54,9 @@ def _definition(said: Mapping[str, Any]) -> Definition:
 def _driver(value: object) -> LockDriver | None:
     said = told.part(value)
     words = [said.get(name) for name in ("manager", "directory", "filesystem")]
-    return LockDriver(*map(str, words)) if all(isinstance(word, str) for word in words) else None
+    if not all(isinstance(word, str) for word in words):
+        return None
+    return LockDriver(*map(str, words), asked=said.get("asked") is True)
 
 
 def _disk(said: Mapping[str, Any]) -> HostDisk:

@@ -120,7 +120,7 @@ def _lease(audits: Audits, disks: tuple[HostDisk, ...] | None) -> Reach:
 def _reach(driver: LockDriver, disks: tuple[HostDisk, ...] | None) -> Reach:
     if not driver.manager:
         return "none"
-    if driver.manager == "sanlock" or driver.filesystem in CLUSTER_WIDE:
+    if driver.manager == "sanlock" or driver.asked or driver.filesystem in CLUSTER_WIDE:
         return "cluster"
     # Without a lockspace virtlockd locks the image file itself, which reaches as far as its file system.
     if driver.directory or disks is None:
