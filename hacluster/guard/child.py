@@ -27,7 +27,7 @@ class NotAllowed(DlmError):
     """The truth table, or a proof that did not come, stands against it."""
 
 
-_KINDS = {"Busy": Busy, "NoLock": NoLock, "Unknown": Unknown, "NotAllowed": NotAllowed}
+_KINDS = {"Busy": Busy, "NoLock": NoLock, "NotAllowed": NotAllowed}
 
 
 def directly(work: Callable[[], str], _timeout: float) -> str:
@@ -67,8 +67,7 @@ def _answer(work: Callable[[], str], writer: int, timeout: float) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(null, stream)
-        if writer != 3:
-            os.dup2(writer, 3)
+        os.dup2(writer, 3)
         os.closerange(4, 1024)
         signal.alarm(int(timeout) + 2)  # the parent may be killed meanwhile; this child must still end by itself
         try:

@@ -55,6 +55,12 @@ def test_without_a_record_adoption_asks_for_each_mode_once(cluster: Cluster) -> 
     assert cluster.asked == ["adopt EX", "adopt PW", "adopt CR"]
 
 
+def test_no_lock_has_no_id(cluster: Cluster) -> None:
+    lock = cluster.lock("n1")
+    with cluster.port("n1") as port:
+        assert lock._adopt(port) == (NL, 0)
+
+
 def test_what_is_not_held_is_forgotten(cluster: Cluster) -> None:
     lock = cluster.lock("n1")
     state.write(UUID, State(EX), cluster.directory("n1"))
