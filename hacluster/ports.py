@@ -116,6 +116,27 @@ class AgentFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseFacts:
+    """libvirt's lock driver on a node. `settings` are those of its files, by path; `in_use` says whether libvirt's
+    daemon has loaded the driver that they name, which it does when it starts.
+
+    `problem` is the agents' sentence on why they start and receive no VM there; `identity` is that of the lease
+    directory (empty: it has none yet). `bare` are disks of running guests without a lease, by VM uuid; `left` are disks
+    that have one though no VM with them runs there.
+    """
+
+    settings: Mapping[str, Mapping[str, str]]
+    in_use: bool | None
+    problem: str
+    directory: str
+    filesystem: str
+    identity: str | None
+    bare: Mapping[str, tuple[str, ...]]
+    left: tuple[str, ...]
+    watchdog: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """What a node's probe says of itself. None stands for "could not be learnt" throughout.
 
@@ -136,6 +157,7 @@ class HostFacts:
     domain_files: tuple[str, ...] | None
     presence: Mapping[str, str]
     failures: Mapping[str, AgentFailure] = field(default_factory=lambda: MappingProxyType({}))
+    leases: LeaseFacts | None = None
 
     def presence_of(self, uuid: str, name: str = "") -> Literal["PRESENT", "ABSENT", "UNKNOWN"]:
         """Whether the node has a QEMU of a VM, running or not. `name` must do for a VM that has no uuid."""

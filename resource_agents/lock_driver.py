@@ -62,6 +62,16 @@ def libvirt_daemon() -> str:
     return daemon("virtqemud") or daemon("libvirtd")
 
 
+def in_use(driver: str) -> bool | None:
+    """Whether libvirt's daemon has loaded this driver, which it does only when it starts; None when it does not run."""
+    pid = libvirt_daemon().partition(":")[0]
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            return f"/lock-driver/{driver}.so" in file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def problem(record: dict[str, str]) -> str:
     """What keeps guests from being started or received here, as a sentence with its remedy; empty if nothing does."""
     driver = wanted(record).get("lock_driver", "")
@@ -71,6 +81,8 @@ def problem(record: dict[str, str]) -> str:
     configured = settings(f"{CONFIG}/qemu.conf").get("lock_manager", "nop")
     if configured != driver:
         return f"libvirt's lock_manager on {node} is {configured}, not {driver}; see docs/lock-driver.md"
+    if in_use(driver) is False:
+        return f"libvirtd on {node} runs without {driver}; there: systemctl restart libvirtd (guests run on)"
     if driver != "lockd":
         return ""
     directory = settings(f"{CONFIG}/qemu-lockd.conf").get("file_lockspace_dir", "not set")
@@ -167,8 +179,8 @@ def disks(xml: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def uncovered(name: str, asked: dict[str, str], held: set[str] | None = None) -> tuple[str, ...]:
-    """The disks of a guest that runs here which no lease of lockd covers; nothing of one that does not run.
+def running_disks(name: str) -> tuple[str, ...]:
+    """The disks that a lease has to cover, of a guest that runs here by libvirt's status file; else nothing.
 
     A paused guest has no leases: libvirt gives them back.
     """
@@ -177,11 +189,29 @@ def uncovered(name: str, asked: dict[str, str], held: set[str] | None = None) ->
             xml = file.read()
     except FileNotFoundError:
         return ()
-    if "<domstatus state='running'" not in xml:
-        return ()
-    if held is None:
-        held = all_leases(asked)
-    return tuple(path for path in disks(xml) if lease_name(path) not in held)
+    return disks(xml) if "<domstatus state='running'" in xml else ()
+
+
+def bare(names: list[str], asked: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    """The disks without a lease of those guests that run here, by name.
+
+    Leases are read before and after: a guest that starts or leaves meanwhile has its lease at one of the two moments.
+    """
+    if asked.get("lock_driver") != "lockd":
+        return {}
+    held = all_leases(asked)
+    needed = {name: running_disks(name) for name in names}
+    held |= all_leases(asked)
+    found = {
+        name: tuple(path for path in paths if lease_name(path) not in held) for name, paths in needed.items() if paths
+    }
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def covered(name: str, asked: dict[str, str]) -> bool:
+    """Whether a guest runs here and each of its disks has its lease."""
+    paths, held = running_disks(name), all_leases(asked)
+    return bool(paths) and all(lease_name(path) in held for path in paths)
 
 
 def mounted(path: str) -> tuple[str, str]:

@@ -121,7 +121,7 @@ def _keep_guard() -> None:
     record = {**before, **_asked()}
     problem = hook_problem() or lock_driver.problem(record)
     if not problem and record["lock_driver"]:
-        record = _note_uncovered(lock_driver.registered(record))
+        record = _note_bare(lock_driver.registered(record))
     if (record.get("admits") == "1") == bool(problem):
         codes.log(WHO, problem or "the guard stands again; guarded VMs may run here", warning=bool(problem))
         _announce(not problem)
@@ -130,18 +130,14 @@ def _keep_guard() -> None:
         state.write_pairs(state.LOCKSPACE, record)
 
 
-def _note_uncovered(record: dict[str, str]) -> dict[str, str]:
+def _note_bare(record: dict[str, str]) -> dict[str, str]:
     """The record with the guests that run here without their leases; logged when it changes."""
     from resource_agents.sweep import domain_names
 
-    asked = lock_driver.wanted(record)
-    if asked["lock_driver"] != "lockd":
-        return record
-    held = lock_driver.all_leases(asked)
-    found = " ".join(sorted(name for name in domain_names().values() if lock_driver.uncovered(name, asked, held)))
-    if found and found != record.get("uncovered"):
+    found = " ".join(sorted(lock_driver.bare([*domain_names().values()], lock_driver.wanted(record))))
+    if found and found != record.get("bare"):
         codes.log(WHO, f"no lease under the disks of {found}; a live move brings it back: hactl vm move", warning=True)
-    return {**record, "uncovered": found}
+    return {**record, "bare": found}
 
 
 def _sweep_in_background() -> None:

@@ -86,10 +86,9 @@ def _choose_handover(vm: Vm) -> None:
     """The target's guest may go on before our lock has gone only while a lease under each disk stops all others."""
     if vm.handover != "leased":
         return
-    bare = lock_driver.uncovered(vm.name, lock_driver.wanted())
-    vm.handover = "paused" if bare else "running"
-    if bare:
-        codes.log(vm.name, f"is handed over paused: no lease covers {', '.join(bare)}", warning=True)
+    vm.handover = "running" if lock_driver.covered(vm.name, lock_driver.wanted()) else "paused"
+    if vm.handover == "paused":
+        codes.log(vm.name, "is handed over paused: not every disk of it has its lease now", warning=True)
 
 
 def destination(vm: Vm) -> tuple[str, list[str]]:

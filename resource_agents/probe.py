@@ -13,6 +13,7 @@ import time
 from hacluster.guard import VERSION, proof, state
 from hacluster.guard.child import run
 from hacluster.guard.dlm import MODE_NAMES, NL
+from resource_agents import lock_facts
 from resource_agents.integrity import INSTALLED, hook_problem
 
 FORMAT = 1
@@ -60,6 +61,7 @@ def facts() -> dict[str, object]:
         "locks": _locks(),
         "domain_files": _domain_files(),
         "failures": state.failures(),
+        "lock_driver": lock_facts.facts(DOMAINS),
         "presence": {uuid: proof.presence(uuid, active, seen).verdict for uuid in watched},
     }
 

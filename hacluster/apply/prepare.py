@@ -12,7 +12,7 @@ from hacluster.apply.delivery import Delivery, File
 from hacluster.cib import compile as compiler
 from hacluster.cib import merge, simulate
 from hacluster.model import Cluster
-from hacluster.observe import Observation, observe
+from hacluster.observe import Observation, leases, observe
 from hacluster.observe.read import node_names
 from hacluster.plan import Plan, make
 from hacluster.ports import HostFacts, Secrets, Unknown, World
@@ -79,6 +79,10 @@ def prepare(world: World, secrets: Secrets, cluster: Cluster) -> Prepared:
                     remedy=f"ssh root@{node} true; or leave it out for now: --accept {NODE_SILENT.code}",
                 )
             )
+    found += leases.unready(
+        cluster.lock_driver,
+        {name: told.leases for name, told in facts.items() if name in spec_nodes and isinstance(told, HostFacts)},
+    )
     return Prepared(cluster, compiled, plan, seen, tuple(deliveries), tuple(found))
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from hacluster.edge import audits, told
+from hacluster.edge import audits, lease_facts, told
 from hacluster.edge.deadline import gather
 from hacluster.edge.libvirt import NodeLibvirt
 from hacluster.ports import (
@@ -147,6 +147,7 @@ def read(node: str, text: bytes) -> HostFacts | Unknown:
             for uuid, word in told.part(answer.get("presence")).items()
         },
         failures={str(uuid): _failure(told.part(kept)) for uuid, kept in told.part(answer.get("failures")).items()},
+        leases=lease_facts.read(answer.get("lock_driver")),
     )
 
 

@@ -14,7 +14,7 @@ from lxml import etree
 from hacluster import claim
 from hacluster.cib import managed
 from hacluster.claim import Claim
-from hacluster.observe import state
+from hacluster.observe import leases, state
 from hacluster.observe.findings import judge
 from hacluster.observe.views import CloneView, ClusterView, Failure, FenceView, NodeView, Observation, VmView
 from hacluster.ports import HostFacts, Unknown
@@ -58,8 +58,9 @@ def observe(
         failures=(*_failures(seen), *_not_installed(root)),
         claims=claims,
         foreign_moves=tuple(_foreign_moves(root)),
+        lock_driver=leases.wanted(root),
     )
-    found = judge(seen_now, now)
+    found = (*judge(seen_now, now), *leases.judge(seen_now))
     judged = (replace(vm, problems=tuple(p for p in found if p.where == f"vm {vm.name}")) for vm in seen_now.vms)
     return replace(seen_now, vms=tuple(judged), problems=found)
 

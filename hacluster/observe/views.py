@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from hacluster.claim import Claim
+from hacluster.model import LockDriver
 from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
 from hacluster.problems import Problem
 
@@ -152,7 +153,7 @@ class Observation:
     """Everything that was seen, and what is wrong with it.
 
     `others` are top-level resources that are none of the above, with their state; `foreign_moves` are the ids of
-    constraints that `pcs resource move` and ban left.
+    constraints that `pcs resource move` and ban left. `lock_driver` is what the CIB asks of libvirt's.
     """
 
     cluster: ClusterView
@@ -165,6 +166,7 @@ class Observation:
     claims: tuple[Claim, ...] = ()
     foreign_moves: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    lock_driver: LockDriver = field(default_factory=LockDriver)
 
     def vm(self, name: str) -> VmView | None:
         """One VM by its name."""

@@ -82,6 +82,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     made = Node(tmp_path)
     for name in ("CONFIG", "RUN", "LIBVIRT_RUN"):
         monkeypatch.setattr(lock_driver, name, str(tmp_path))
+    monkeypatch.setattr(lock_driver, "in_use", lambda _driver: True)  # no process here has loaded libvirt's plugin
     monkeypatch.setattr(state, "LOCKSPACE", str(tmp_path / "lockspace"))
     (tmp_path / "web.xml").write_text(STATUS.format(state="running"))
     yield made
@@ -90,31 +91,41 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
 
 
 def test_a_lease_is_a_locked_file_in_virtlockds_hands(node: Node) -> None:
-    assert lock_driver.uncovered("web", node.record) == (DISK,)
+    assert not lock_driver.covered("web", node.record)
     node.daemon("virtlockd", node.lease())
-    assert lock_driver.uncovered("web", node.record) == ()
+    assert lock_driver.covered("web", node.record)
+    assert lock_driver.bare(["web", "db"], node.record) == {}
     node.kill()
-    assert lock_driver.uncovered("web", node.record) == (DISK,)
+    assert not lock_driver.covered("web", node.record)
+    assert lock_driver.bare(["web", "db"], node.record) == {"web": (DISK,)}
 
 
 def test_a_file_that_is_open_and_not_locked_is_no_lease(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "HOLDER", HOLDER.replace("fcntl.lockf(file, fcntl.LOCK_EX)", "pass"))
     node.daemon("virtlockd", node.lease())
-    assert lock_driver.uncovered("web", node.record) == (DISK,)
+    assert not lock_driver.covered("web", node.record)
 
 
 def test_a_lock_in_other_hands_or_on_another_file_system_is_no_lease(node: Node) -> None:
     with node.lease().open("w") as ours:
         fcntl.lockf(ours, fcntl.LOCK_EX)
-        assert lock_driver.uncovered("web", node.record) == (DISK,)
+        assert not lock_driver.covered("web", node.record)
     node.daemon("virtlockd", node.lease())
-    assert lock_driver.uncovered("web", {**node.record, "lockspace_mount": "/elsewhere"}) == (DISK,)
+    assert not lock_driver.covered("web", {**node.record, "lockspace_mount": "/elsewhere"})
+    assert not lock_driver.covered("web", {**node.record, "lock_driver": "sanlock"})
 
 
 @pytest.mark.parametrize("word", ["paused", "shutoff"])
-def test_a_guest_that_does_not_run_needs_none(node: Node, word: str) -> None:
+def test_a_guest_that_does_not_run_has_and_needs_none(node: Node, word: str) -> None:
+    node.daemon("virtlockd", node.lease())
     (node.root / "web.xml").write_text(STATUS.format(state=word))
-    assert lock_driver.uncovered("web", node.record) == ()
+    assert not lock_driver.covered("web", node.record)
+    assert lock_driver.bare(["web"], {**node.record, "lockspace_mount": "/elsewhere"}) == {}
+
+
+def test_a_status_file_that_cannot_be_read_covers_nothing(node: Node) -> None:
+    (node.root / "web.xml").write_text("<domstatus state='running'")
+    assert not lock_driver.covered("web", node.record)
 
 
 def test_without_a_wish_nothing_is_wrong(node: Node) -> None:
@@ -129,6 +140,26 @@ def test_without_a_wish_nothing_is_wrong(node: Node) -> None:
 def test_a_libvirt_that_is_set_up_otherwise(node: Node, manager: str, directory: str, expected: str) -> None:
     node.configure(manager, directory)
     assert expected in lock_driver.problem(node.record)
+
+
+def test_a_libvirtd_that_was_started_before_it_was_set_up(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_driver, "in_use", lambda _driver: False)
+    assert "libvirtd on n1 runs without lockd" in lock_driver.problem(node.record)
+
+
+def test_a_daemon_uses_a_driver_whose_code_it_has_loaded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(lock_driver, "RUN", str(node.root))
+    assert lock_driver.in_use("lockd") is None
+    node.daemon("libvirtd")
+    assert lock_driver.in_use("lockd") is False
+    plugin = node.root / "lock-driver" / "lockd.so"
+    plugin.parent.mkdir()
+    plugin.write_bytes(bytes(4096))
+    loading = "import mmap; code = open('PLUGIN', 'rb'); loaded = mmap.mmap(code.fileno(), 0, prot=mmap.PROT_READ)\n"
+    monkeypatch.setattr(sys.modules[__name__], "HOLDER", loading.replace("PLUGIN", str(plugin)) + HOLDER)
+    node.daemon("libvirtd")
+    assert lock_driver.in_use("lockd") is True
 
 
 def test_a_commented_setting_is_none(node: Node) -> None:
@@ -218,7 +249,7 @@ def test_the_monitor_takes_the_node_out_and_lets_it_in_again(node: Node, announc
     lockspace._keep_guard()
     record = state.read_pairs(state.LOCKSPACE) or {}
     assert announced == [False, True]
-    assert (record["admits"], record["uncovered"]) == ("1", "web")
+    assert (record["admits"], record["bare"]) == ("1", "web")
 
 
 @pytest.mark.parametrize(
