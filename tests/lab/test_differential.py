@@ -1,0 +1,433 @@
+"""This agent and ocf:heartbeat:VirtualDomain side by side: what each answers in every state that a VM can be in.
+
+`CASES` is the one list of what is expected of both; it was measured, and the test measures it again. The page
+docs/agents-compared.md is made from it: `python3 -m tests.lab.test_differential`. Both agents are run by hand, as
+Pacemaker's executor runs them, on guests of the same kind; Pacemaker itself has nothing configured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from hacluster.lab.bed import Bed
+from hacluster.model import Vm
+from resource_agents.parameters import REFUSED
+
+from .conftest import cluster, fresh_lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.root]
+
+PAGE = Path(__file__).parents[2] / "docs" / "agents-compared.md"
+HERE, THERE = "n1", "n2"
+TIMEOUT = 12
+"""Seconds that each operation gets, from the agent's point of view and from the one who kills it."""
+LIVES = "; its QEMU lives"
+NOTHING: Mapping[str, str] = MappingProxyType({})
+KILLED = "killed"
+"""Instead of an exit code: it did not end within its operation's timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What an operation answers: this agent, and heartbeat's; and why they differ, if they do."""
+
+    ours: str
+    theirs: str
+    why: str = ""
+
+
+def both(code: str) -> Answers:
+    """One answer of both."""
+    return Answers(code, code)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A state, and what monitor and stop answer in it. An exit code, with LIVES when a QEMU of the VM is left."""
+
+    state: str
+    probe: Answers | None
+    monitor: Answers
+    stop: Answers | None = None
+
+
+def operations(case: Case) -> dict[str, Answers]:
+    """The operations that are tried, in this order."""
+    answers = {"probe": case.probe, "monitor": case.monitor, "stop": case.stop}
+    return {name: answer for name, answer in answers.items() if answer is not None}
+
+
+UNKNOWN = "Absence needs libvirt's word beside /proc; without it the VM is unknown, and unknown is not 7."
+BY_UUID = "The VM is looked for by its uuid, which is in the CIB; the file is needed to start it, and for nothing else."
+NOT_FAILED = "Nothing has failed: it does not run."
+ONE_LINE = "No name is read from the file; heartbeat's agent finds one only on a line of its own."
+NO_ASK = "libvirt's status file and /proc show it; libvirtd is not asked."
+KILL = "What libvirt does not destroy is killed by its pid, held so that it cannot be another's, and seen to end."
+IN_TIME = "Every question to libvirt has a deadline, so the operation fails with a sentence instead of being killed."
+STOPPED = "It does not run, whatever libvirt's records say."
+ARRIVING = "Its memory is not here yet. A 0 would have Pacemaker believe in two running copies."
+
+CASES = (
+    Case("running", both("0"), both("0"), both("0")),
+    Case("paused by an operator", both("0"), both("0"), both("0")),
+    Case("crashed, kept by on_crash=preserve", both("1"), both("1"), both("0")),
+    Case("shut off", both("7"), both("7"), both("0")),
+    Case(
+        "running, its domain XML gone",
+        Answers("0", "7", BY_UUID),
+        Answers("0", "1", BY_UUID),
+        Answers("0", "0" + LIVES, BY_UUID),
+    ),
+    Case("not running, its domain XML gone", both("7"), Answers("7", "1", NOT_FAILED), both("0")),
+    Case(
+        "running, its domain XML on one line",
+        Answers("0", "7", ONE_LINE),
+        Answers("0", "1", ONE_LINE),
+        Answers("0", "0" + LIVES, ONE_LINE),
+    ),
+    Case("running, libvirtd down", both("0"), both("0"), Answers("0", "1" + LIVES, KILL)),
+    Case("not running, libvirtd down", Answers("1", "7", UNKNOWN), Answers("1", "7", UNKNOWN), both("1")),
+    Case("running, libvirtd hung", None, Answers("0", KILLED, NO_ASK), Answers("0", KILLED + LIVES, KILL)),
+    Case("not running, libvirtd hung", None, Answers("1", KILLED, IN_TIME), Answers("1", KILLED, IN_TIME)),
+    Case("running, libvirtd restarting", both("0"), both("0"), both("0")),
+    Case("QEMU killed", both("7"), both("7"), both("0")),
+    Case("QEMU killed while libvirtd was down", Answers("1", "7", UNKNOWN), Answers("1", "7", UNKNOWN), both("1")),
+    Case(
+        "QEMU stopped by a signal",
+        Answers("1", "0", STOPPED),
+        Answers("1", "0", STOPPED),
+        Answers("0", KILLED + LIVES, KILL),
+    ),
+    Case("not running, and one whose name begins with its name runs", both("7"), both("7"), both("0")),
+    Case("the same with libvirtd down", Answers("1", "7", UNKNOWN), Answers("1", "7", UNKNOWN), both("1")),
+    Case("migrating away", both("0"), both("0")),
+    Case("migrating here", Answers("1", "0", ARRIVING), Answers("1", "0", ARRIVING)),
+)
+
+
+# --- the page
+
+
+INTRO = f"""\
+# Two agents compared: ocf:hacluster:VirtualDomain and ocf:heartbeat:VirtualDomain
+
+Made from the table in `tests/lab/test_differential.py`, which runs both agents (heartbeat's is that of resource-agents
+4.12) in each of these states, in the lab, and compares their exit codes: 0 success or running, 1 failure, 7 not
+running. Each operation gets {TIMEOUT} s; *{KILLED}* means that it did not end within them.
+
+| the VM is | operation | hacluster | heartbeat | why they differ |
+|---|---|---|---|---|
+"""
+BETWEEN = """
+Pacemaker probes every node before it starts a VM anywhere: whoever answers 7 there while the guest runs has it started
+a second time. A stop that answers 0 while the guest runs does the same. After a stop that failed, or was killed because
+its time was over, the node is fenced.
+
+## Parameters of heartbeat's agent that this one refuses
+
+One that is set, and not to a false value, makes start and validate-all fail with this sentence. heartbeat's agent has
+`shutdown_mode` as well, but reads another variable than Pacemaker sets, so that there it changes nothing.
+
+| parameter | why it is not taken |
+|---|---|
+"""
+
+
+def page() -> str:
+    """docs/agents-compared.md."""
+    states = "".join(
+        f"| {case.state} | {names} | {answers.ours} | {answers.theirs} | {answers.why} |\n"
+        for case in CASES
+        for names, answers in rows(case)
+    )
+    return INTRO + states + BETWEEN + "".join(f"| `{name}` | {why} |\n" for name, why in sorted(REFUSED.items()))
+
+
+def rows(case: Case) -> Iterator[tuple[str, Answers]]:
+    """The operations of a case with their answers; those with the same ones together."""
+    told = operations(case)
+    for answers in dict.fromkeys(told.values()):
+        yield ", ".join(name for name, each in told.items() if each == answers), answers
+
+
+# --- the stage
+
+
+class Stage:
+    """One agent with one guest. `name` is the VM, `uuid` what its QEMU is known by."""
+
+    def __init__(self, bed: Bed, vm: Vm, agent: str, environment: dict[str, str]) -> None:
+        self.bed = bed
+        self.name, self.uuid, self.agent = vm.name, vm.uuid, agent
+        self.config = environment["OCF_RESKEY_config"]
+        self.xml = crashable(vm.domain_xml.decode())
+        self._environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C",
+            "OCF_ROOT": "/usr/lib/ocf",
+            "OCF_RESOURCE_INSTANCE": self.name,
+            "OCF_RESKEY_hypervisor": "qemu:///system",
+            "OCF_RESKEY_migration_transport": "tcp",
+            **environment,
+        }
+
+    def run(self, script: str, node: str = HERE, timeout: float = 60) -> tuple[int, str]:
+        done = self.bed.exec(node, ["bash", "-c", script], timeout=timeout)
+        return done.returncode, done.stdout + done.stderr
+
+    def ok(self, script: str, node: str = HERE) -> str:
+        code, text = self.run(script, node)
+        assert code == 0, text
+        return text
+
+    def command(self, action: str, more: Mapping[str, str] = NOTHING, seconds: int = TIMEOUT) -> str:
+        """The agent as a shell command, killed with its children when its time is over. `more` are parameters."""
+        parameters = {"CRM_meta_timeout": str(seconds * 1000), **more}
+        given = {**self._environment, **{f"OCF_RESKEY_{name}": value for name, value in parameters.items()}}
+        words = " ".join(f"{name}='{value}'" for name, value in given.items())
+        return f"timeout -s KILL {seconds} env -i {words} {self.agent} {action}"
+
+    def answer(self, action: str, node: str = HERE) -> str:
+        """How an operation ended, in the words of the table; what it printed is shown when a test fails."""
+        recurring = {"CRM_meta_interval": "10000"} if action == "monitor" else {}
+        verb = "monitor" if action == "probe" else action
+        code, text = self.run(self.command(verb, {"CRM_meta_on_node": node, **recurring}), node)
+        print(f"{action} on {node}: {code}\n{text}")
+        return (KILLED if code in (137, -9) else str(code)) + (LIVES if action == "stop" and self.pids(node) else "")
+
+    def pids(self, node: str = HERE) -> list[int]:
+        """The QEMUs of this VM on a node."""
+        return [int(pid) for pid in self.run(f"pgrep -f '^[^ ]*qemu.* -uuid {self.uuid}'", node)[1].split()]
+
+    def begin(self) -> None:
+        """Its domain XML on both nodes, and the guest running on HERE."""
+        for node in (HERE, THERE):
+            self.put(self.xml, node)
+        self.ok(self.command("start"))
+        assert len(self.pids()) == 1
+
+    def put(self, xml: str, node: str = HERE) -> None:
+        script = f"mkdir -p $(dirname {self.config}) && cat > {self.config}"
+        assert self.bed.exec(node, ["sh", "-c", script], stdin=xml).returncode == 0
+
+    def end(self) -> None:
+        """Nothing of the guest is left on any node, whatever was done to it, and libvirtd is up."""
+        for node in (HERE, THERE):
+            self.run("pkill -KILL -f '[V]irtualDomain migrate_to'; pkill -KILL -x virsh")
+            self.run("pkill -CONT -x libvirtd; systemctl reset-failed; systemctl start libvirtd", node)
+            self.run(f"virsh -q destroy {self.name}2", node)
+            for pid in self.pids(node):
+                self.run(f"kill -KILL {pid}", node)
+            until(lambda node=node: not self.pids(node))  # type: ignore[misc]  # the loop's own node
+            self.put(self.xml, node)
+            self.ok(self.command("stop"), node)
+
+
+def crashable(xml: str) -> str:
+    """The domain with a device by which a guest says that it has panicked, and kept as it is then."""
+    kept = xml.replace("<on_crash>destroy</on_crash>", "<on_crash>preserve</on_crash>")
+    made = kept.replace("</devices>", "<panic model='isa'/></devices>")
+    assert kept != xml
+    return made
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# --- the states
+
+SERVICE = "libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd-tcp.socket"
+
+
+def _state(stage: Stage, reason: str) -> bool:
+    return reason in stage.run(f"virsh -q domstate --reason {stage.name}")[1]
+
+
+def suspend(stage: Stage) -> None:
+    stage.ok(f"virsh suspend {stage.name}")
+
+
+def crash(stage: Stage) -> None:
+    """As the guest's kernel does it: a byte to the panic device."""
+    stage.ok(f"virsh qemu-monitor-command --hmp {stage.name} 'o /b 0x505 1'")
+    until(lambda: _state(stage, "crashed"))
+
+
+def shut_off(stage: Stage) -> None:
+    stage.ok(f"virsh destroy {stage.name}")
+
+
+def lose_config(stage: Stage) -> None:
+    stage.ok(f"rm {stage.config}")
+
+
+def one_line(stage: Stage) -> None:
+    stage.put(" ".join(stage.xml.split()) + "\n")
+
+
+def libvirtd_down(stage: Stage) -> None:
+    stage.ok(f"systemctl stop {SERVICE} 2>&1")
+
+
+def libvirtd_hung(stage: Stage) -> None:
+    stage.ok("pkill -STOP -x libvirtd")
+
+
+def libvirtd_restarting(stage: Stage) -> None:
+    stage.ok("systemctl restart libvirtd >/dev/null 2>&1 &")
+
+
+def kill_qemu(stage: Stage) -> None:
+    (pid,) = stage.pids()
+    stage.ok(f"kill -KILL {pid}")
+    until(lambda: not stage.pids())
+
+
+def stop_qemu(stage: Stage) -> None:
+    (pid,) = stage.pids()
+    stage.ok(f"kill -STOP {pid}")
+
+
+def namesake(stage: Stage) -> None:
+    """Another domain, without a disk, whose name begins with this one's."""
+    xml = (
+        f"<domain type='qemu'><name>{stage.name}2</name><memory unit='MiB'>4</memory>"
+        "<os><type arch='x86_64' machine='pc'>hvm</type></os></domain>"
+    )
+    script = f"cat > /tmp/{stage.name}2.xml && virsh -q create /tmp/{stage.name}2.xml"
+    done = stage.bed.exec(HERE, ["sh", "-c", script], stdin=xml)
+    assert done.returncode == 0, done.stderr
+
+
+def leave(stage: Stage) -> None:
+    """A migration that stands still between its preparation and its copy: its client is stopped there.
+
+    libvirt's source has begun and its target has a QEMU that waits for memory; nothing of this ends by itself.
+    """
+    status = f"/run/libvirt/qemu/{stage.name}.xml"
+    move = stage.command("migrate_to", {"CRM_meta_migrate_target": THERE}, seconds=120)
+    # A unit of its own: the kernel hangs up and continues stopped processes that a dying shell leaves behind.
+    stage.ok(f"systemd-run --quiet --collect {move}")
+    stop = f"until grep -q 'migration out' {status}; do :; done; sleep 0.05; pkill -STOP -f '^virsh.* migrate '"
+    stage.ok(f'timeout 20 bash -c "{stop}"')
+    until(lambda: stage.run(f"grep -q 'migration in' {status}", THERE)[0] == 0)
+
+
+PREPARE: dict[str, tuple[Callable[[Stage], None], ...]] = {
+    "running": (),
+    "paused by an operator": (suspend,),
+    "crashed, kept by on_crash=preserve": (crash,),
+    "shut off": (shut_off,),
+    "running, its domain XML gone": (lose_config,),
+    "not running, its domain XML gone": (shut_off, lose_config),
+    "running, its domain XML on one line": (one_line,),
+    "running, libvirtd down": (libvirtd_down,),
+    "not running, libvirtd down": (shut_off, libvirtd_down),
+    "running, libvirtd hung": (libvirtd_hung,),
+    "not running, libvirtd hung": (shut_off, libvirtd_hung),
+    "running, libvirtd restarting": (libvirtd_restarting,),
+    "QEMU killed": (kill_qemu,),
+    "QEMU killed while libvirtd was down": (libvirtd_down, kill_qemu),
+    "QEMU stopped by a signal": (stop_qemu,),
+    "not running, and one whose name begins with its name runs": (shut_off, namesake),
+    "the same with libvirtd down": (shut_off, namesake, libvirtd_down),
+    "migrating away": (leave,),
+    "migrating here": (leave,),
+}
+
+
+# --- the tests
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    """A lab of its own, without any resource: the run-locks' lockspace is joined by hand."""
+    yield from fresh_lab("da")
+
+
+@pytest.fixture(scope="module")
+def stages(bed: Bed) -> dict[str, Stage]:
+    return make_stages(bed)
+
+
+def make_stages(bed: Bed) -> dict[str, Stage]:
+    ours, theirs = (next(vm for vm in cluster().vms if vm.name == name) for name in ("web", "db"))
+    hosts = {node.name: str(node.migration_host) for node in cluster().nodes}
+    for node in bed.nodes():
+        script = (
+            f"OCF_ROOT=/usr/lib/ocf OCF_RESKEY_CRM_meta_on_node={node} "
+            "/usr/lib/ocf/resource.d/hacluster/lockspace start"
+        )
+        assert bed.exec(node, ["sh", "-c", script], timeout=60).returncode == 0
+    stages = {
+        "ours": Stage(
+            bed,
+            ours,
+            "/usr/lib/ocf/resource.d/hacluster/VirtualDomain",
+            {
+                "OCF_RESKEY_uuid": ours.uuid,
+                "OCF_RESKEY_config": "/etc/hacluster/domains/web.0123456789abcdef.xml",
+                "OCF_RESKEY_xml_sha256": hashlib.sha256(crashable(ours.domain_xml.decode()).encode()).hexdigest(),
+                "OCF_RESKEY_stop_budget": "5",
+                "OCF_RESKEY_migration_hosts": " ".join(f"{node}={host}" for node, host in hosts.items()),
+            },
+        ),
+        "theirs": Stage(
+            bed,
+            theirs,
+            "/usr/lib/ocf/resource.d/heartbeat/VirtualDomain",
+            {
+                "OCF_RESKEY_config": "/etc/stock/db.xml",
+                "OCF_RESKEY_migration_network_suffix": "-link1",
+                **{f"OCF_RESKEY_autoset_utilization_{what}": "false" for what in ("cpu", "host_memory", "hv_memory")},
+            },
+        ),
+    }
+    return stages
+
+
+@contextmanager
+def staged(stage: Stage, case: Case) -> Iterator[None]:
+    stage.begin()
+    try:
+        for step in PREPARE[case.state]:
+            step(stage)
+        yield
+    finally:
+        stage.end()
+
+
+def measure(stage: Stage, case: Case) -> dict[str, str]:
+    """What the agent answers, operation by operation: each finds what the one before left."""
+    found = {}
+    with staged(stage, case):
+        node = THERE if case.state == "migrating here" else HERE
+        for operation in operations(case):
+            if libvirtd_restarting in PREPARE[case.state]:
+                stage.ok("systemctl reset-failed")
+                libvirtd_restarting(stage)
+            found[operation] = stage.answer(operation, node)
+    return found
+
+
+@pytest.mark.parametrize("agent", ["ours", "theirs"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.state.replace(" ", "-"))
+def test_an_agent_answers_as_the_table_says(stages: dict[str, Stage], case: Case, agent: str) -> None:
+    expected = {operation: getattr(answers, agent) for operation, answers in operations(case).items()}
+    assert measure(stages[agent], case) == expected
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
