@@ -23,13 +23,6 @@ CONVERT = 0x00000004
 VALBLK = 0x00000008
 PERSISTENT = 0x00000080
 ORPHAN = 0x00004000
-FLAG_NAMES = {
-    NOQUEUE: "NOQUEUE",
-    CONVERT: "CONVERT",
-    VALBLK: "VALBLK",
-    PERSISTENT: "PERSISTENT",
-    ORPHAN: "ORPHAN",
-}
 
 VALUE_SIZE = 32
 """Bytes in a lock's value block (DLM_LVB_LEN)."""
@@ -187,7 +180,7 @@ def open_port(config: str = CONFIG, timeout: float = 5.0) -> Port:
         from hacluster.guard.libdlm import LibDlm
 
         return LibDlm(settings["lockspace"], timeout)
-    if not how.startswith("module:"):
+    if not how.startswith("module:") or how.count(":") < 2:
         raise Unknown(f"{config}: dlm={how} is neither libdlm nor module:PATH:CLASS")
     from hacluster.guard.module import ModulePort, load
 
