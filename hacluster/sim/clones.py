@@ -46,7 +46,7 @@ class Clones:
         """Bring the instances to where they should be."""
         for node in part.members:
             busy = node in self._stopping and not self._stopping[node].ended
-            if busy or not self._cluster.machines[node].powered:
+            if busy or node not in self._cluster.up:
                 continue
             if not leaving(part.cib, node):
                 self._begin(node)

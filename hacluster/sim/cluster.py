@@ -153,12 +153,20 @@ class Cluster:
         part.cib.set("have-quorum", "1" if 2 * len(members) > len(self.machines) else "0")
         for node in self.machines:
             if node in members and node not in parent.members:
-                status.member(part.cib, node)
+                self._welcome(part.cib, node)
             elif node not in members and status.online(part.cib, node):
                 status.lost(part.cib, node)
         part.cib.set("dc-uuid", str(part.cib.find(f"./configuration/nodes/node[@uname='{min(members)}']").get("id")))
         part.changed()
         return part
+
+    def _welcome(self, cib: etree._Element, node: str) -> None:
+        """A node comes from elsewhere: its history is to be probed anew; the attributes that its attrd has it brings."""
+        before = self.part(node)
+        kept = None if before is None else status.node_state(before.cib, node).find("transient_attributes")
+        status.member(cib, node)
+        if kept is not None:
+            status.node_state(cib, node).append(deepcopy(kept))
 
     def _tell_lock_manager(self) -> None:
         """The lock manager stops while somebody is missing whose fencing is due."""
@@ -239,7 +247,7 @@ class Cluster:
         """A node's death is taken for true, by its board's word or a human's: it ran nothing, and held no lock."""
         assert self.payload is not None
         for part in self.parts:
-            if node not in part.members:
+            if node not in part.members or not self.machines[node].powered:
                 status.down(part.cib, node)
                 part.changed()
         fabric = self.payload.fabric
