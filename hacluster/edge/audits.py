@@ -53,10 +53,10 @@ def _definition(said: Mapping[str, Any]) -> Definition:
 
 def _driver(value: object) -> LockDriver | None:
     said = told.part(value)
-    words = [said.get(name) for name in ("manager", "directory", "filesystem")]
-    if not all(isinstance(word, str) for word in words):
+    manager, directory, filesystem = (told.text(said.get(name)) for name in ("manager", "directory", "filesystem"))
+    if manager is None or directory is None or filesystem is None:
         return None
-    return LockDriver(*map(str, words), asked=said.get("asked") is True)
+    return LockDriver(manager, directory, filesystem, said.get("asked") is True)
 
 
 def _disk(said: Mapping[str, Any]) -> HostDisk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def told(node: str, **changed: Any) -> HostAudit:
         code="c0ffee",
         guests_service=False,
         definitions=(),
-        domain_sums={small.Path(small.FILE).name: SUM},
+        domain_sums={Path(small.FILE).name: SUM},
         lock_driver=LockDriver("", "", ""),
         disks=(disk,),
     )
@@ -86,7 +87,7 @@ DEFINED = Definition("web", UUID, False)
     [
         ({"definitions": (replace(DEFINED, autostart=True),)}, audit.AUTOSTART),
         ({"guests_service": True}, audit.GUESTS_SERVICE),
-        ({"domain_sums": {small.Path(small.FILE).name: "f" * 64}}, audit.XML_DIFFERS),
+        ({"domain_sums": {Path(small.FILE).name: "f" * 64}}, audit.XML_DIFFERS),
         ({"code": "other"}, audit.VERSIONS_DIFFER),
         ({"pacemaker": "2.1.4-3.el8"}, audit.OLD_PACEMAKER),
         ({"pacemaker": "2.0"}, audit.OLD_PACEMAKER),
@@ -121,7 +122,8 @@ def test_a_definition_is_told_here_only_where_libvirt_is_silent() -> None:
 
 
 def test_a_disk_that_two_vms_share_has_two_owners() -> None:
-    shared = (*disk(QEMU), HostDisk(STRANGE, DISK, "block", "", True, (QEMU,)))
+    both = (QEMU, DiskUser(8, STRANGE, "qemu-system-x86_64", True))
+    shared = (*disk(*both), HostDisk(STRANGE, DISK, "block", "", True, both))
     assert audited({**BOTH, "n1": told("n1", disks=shared)}) == {}
 
 
@@ -187,6 +189,13 @@ def test_a_gate_is_stuck_only_when_nobody_moves_the_vm() -> None:
     assert audited(BOTH, GATE, monitor=by_pacemaker) == {}
     job = replace(small.facts("n1", runs=True), domains=(Domain("web", UUID, "running", "booted", job={"x": 1}),))
     assert audited(BOTH, {**GATE, "n1": replace(job, locks=(HeldLock(UUID, "PW", "0", "n2", 5),))}) == {}
+
+
+def test_a_seat_whose_copy_still_waits_is_the_claims_affair_while_there_is_one() -> None:
+    arrived = replace(small.facts("n2", runs=True, mode="CR"), domains=(Domain("web", UUID, "paused", "migrating"),))
+    facts: Facts = {"n1": small.facts("n1"), "n2": arrived}
+    assert list(audited(BOTH, facts)) == [audit_vms.STUCK.code]
+    assert audited(BOTH, facts, raw=cib(claim.to_xml(Claim("web", "n1", "n2")).decode())) == {}
 
 
 def half(state: str, reason: str, job: dict[str, int] | None = None) -> Facts:
