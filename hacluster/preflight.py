@@ -283,6 +283,12 @@ def _guard(q: Question, told: HostFacts) -> Iterator[Problem]:
                 hook={True: "in place", False: "missing or changed", None: "not known"}[facts.hook_ok],
                 libvirt="answers" if facts.libvirt_answers else "does not answer",
             )
+    if told.leases is not None and told.leases.problem:
+        yield NO_GUARD(
+            f"{q.target} receives no VM: {told.leases.problem.partition(';')[0]}",
+            where=f"node {q.target}",
+            remedy=f"on {q.target}: systemctl restart libvirtd (guests run on); if that does not help: hactl status",
+        )
     if isinstance(home, HostFacts) and not q.cold and home.guard_version != told.guard_version:
         yield NO_GUARD(
             f"{q.source} has guard version {home.guard_version}, {q.target} has {told.guard_version}",

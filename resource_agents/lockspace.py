@@ -109,8 +109,11 @@ def _announce(admits: bool) -> None:
 
 
 def _asked() -> dict[str, str]:
-    """What the CIB wants of libvirt's lock driver: this agent's parameters, for the record."""
+    """What the CIB wants of libvirt's lock driver: this agent's parameters, for the record. Pacemaker alone tells it,
+    not who runs a monitor by hand."""
     values = environment()
+    if "OCF_RESKEY_crm_feature_set" not in values:
+        return {}
     return {name: values.get(f"OCF_RESKEY_{name}", "").strip() for name in lock_driver.WANTED}
 
 
@@ -120,7 +123,7 @@ def _keep_guard() -> None:
     before = state.read_pairs(state.LOCKSPACE) or {}
     record = {**before, **_asked()}
     problem = hook_problem() or lock_driver.problem(record)
-    if not problem and record["lock_driver"]:
+    if not problem and lock_driver.wanted(record):
         record = _note_bare(lock_driver.registered(record))
     if (record.get("admits") == "1") == bool(problem):
         codes.log(WHO, problem or "the guard stands again; guarded VMs may run here", warning=bool(problem))

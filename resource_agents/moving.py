@@ -63,7 +63,7 @@ def _open_gate(vm: Vm, lock: RunLock, nonce: str) -> None:
         raise Failed(f"{vm.name} stays on {vm.node}: its gate cannot be opened to {vm.target}: {problem}") from problem
     if vm.handover == "paused":
         state.write_pairs(state.path(vm.uuid, ".waits"), {"nonce": nonce})
-    codes.log(vm.name, f"gate open to {vm.target}, move {nonce}")
+    codes.log(vm.name, f"gate open to {vm.target}, move {nonce}, to be handed over {vm.handover}")
 
 
 def _need_quorum(vm: Vm) -> None:

@@ -229,8 +229,21 @@ def announced(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     monkeypatch.setattr("resource_agents.sweep.domain_names", lambda: {UUID: "web"})
     for name in lock_driver.WANTED:
         monkeypatch.setenv(f"OCF_RESKEY_{name}", node.record[name])
+    monkeypatch.setenv("OCF_RESKEY_crm_feature_set", "3.16.1")
     state.write_pairs(state.LOCKSPACE, {"node": "n1", "admits": "1"})
     return said
+
+
+def test_a_monitor_by_hand_does_not_change_what_the_cib_wants(
+    node: Node, announced: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OCF_RESKEY_crm_feature_set")
+    state.write_pairs(state.LOCKSPACE, node.record)
+    for name in lock_driver.WANTED:
+        monkeypatch.delenv(f"OCF_RESKEY_{name}")
+    lockspace._keep_guard()
+    assert lock_driver.wanted()["lock_driver"] == "lockd"
+    assert announced == []
 
 
 def test_the_monitor_takes_the_node_out_and_lets_it_in_again(node: Node, announced: list[bool]) -> None:

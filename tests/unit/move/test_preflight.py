@@ -9,7 +9,7 @@ from lxml import etree
 
 from hacluster.cib.managed import ManagedVm
 from hacluster.claim import Claim
-from hacluster.ports import Unknown
+from hacluster.ports import LeaseFacts, Unknown
 from hacluster.preflight import Question, check, memory_of, nearest
 from tests.unit.move.worlds import CONFIG, UUID, Facts, at_source, at_target, host
 
@@ -35,6 +35,9 @@ GOOD = Question(
     cpu="superset",
     now=1_790_000_100.0,
 )
+
+
+LOST = LeaseFacts({}, True, "virtlockd on n2 does not run, and …; …", "/vm/leases", "gfs2", "1", {}, (), None)
 
 
 def with_target(**changes: object) -> Facts:
@@ -77,6 +80,7 @@ def test_a_good_move_has_no_findings() -> None:
         pytest.param(replace(GOOD, facts=with_target(hook_ok=None)), "HA418", id="hook not known"),
         pytest.param(replace(GOOD, facts=with_target(libvirt_answers=False)), "HA418", id="libvirt silent"),
         pytest.param(replace(GOOD, facts=with_target(guard_version="2")), "HA418", id="guard versions differ"),
+        pytest.param(replace(GOOD, facts=with_target(leases=LOST)), "HA418", id="virtlockd is dead"),
         pytest.param(replace(GOOD, cpu="incompatible"), "HA420", id="cpu"),
         pytest.param(replace(GOOD, cpu=Unknown("no answer")), "HA420", id="cpu not known"),
         pytest.param(replace(GOOD, managed=False), "HA421", id="unmanaged"),
