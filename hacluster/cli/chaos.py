@@ -89,6 +89,11 @@ def show(report: Report) -> None:
             f"[bold red]{len(vm.findings)} findings[/]" if vm.findings else "clean",
         )
     render.out.print(table)
+    for incident in report.incidents:
+        render.out.print(
+            f"[bold red]round {incident.round}: {incident.vm} ran twice[/], for {incident.seconds:.1f} s, "
+            f"in {escape(', '.join(incident.verbs))}"
+        )
     for line in report.helped:
         render.out.print(f"an admin had to help: {escape(line)}")
     for end in report.ends:

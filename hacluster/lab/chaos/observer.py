@@ -95,6 +95,10 @@ class Observer(threading.Thread):
         copy = self.copy(vm)
         return copy.node if copy is not None else None
 
+    def places(self, vm: str) -> list[str]:
+        """The nodes that have a copy, running or not."""
+        return sorted(copy.node for copy in self._there if self._vms[copy.uuid] == vm)
+
     def runs(self, vm: str, within: float = DOWN) -> bool:
         """Whether the guest's counter went on within the last seconds."""
         return self.now() - self.services[vm].last < within

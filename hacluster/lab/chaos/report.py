@@ -10,6 +10,8 @@ from hacluster.lab.chaos.judge import Twice
 from hacluster.lab.chaos.menu import Step
 
 FORMAT = 1
+SHOWN = 50
+"""Signs of second copies in the document; two that run side by side give ten a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,16 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Incident:
+    """A VM that ran twice in a round: for how long, and what was done in that round."""
+
+    round: int
+    vm: str
+    seconds: float
+    verbs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VmReport:
     """One VM over the whole run. `findings` are the disk checker's; `most` how many copies ran at once."""
 
@@ -68,6 +80,7 @@ class Report:
     steps: list[Done] = field(default_factory=list)
     vms: list[VmReport] = field(default_factory=list)
     twice: list[Twice] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     not_refused: list[Done] = field(default_factory=list)
     helped: list[str] = field(default_factory=list)
@@ -121,7 +134,8 @@ class Report:
             "totals": self.totals(),
             "verbs": {name: dict(counts) for name, counts in self.by_verb().items()},
             "vms": [asdict(vm) for vm in self.vms],
-            "twice": [asdict(seen) for seen in self.twice],
+            "incidents": [asdict(incident) for incident in self.incidents],
+            "twice": [asdict(seen) for seen in self.twice[:SHOWN]],
             "ends": [asdict(end) for end in self.ends],
             "not_refused": [done.as_json() for done in self.not_refused],
             "helped": self.helped,

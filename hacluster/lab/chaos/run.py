@@ -10,7 +10,7 @@ from hacluster.lab.bed import Bed
 from hacluster.lab.canary import NotACountingDisk
 from hacluster.lab.chaos import menu
 from hacluster.lab.chaos.deeds import DONE, FAILED, SKIPPED, Deed, Missed
-from hacluster.lab.chaos.report import Done, End, Report, VmReport
+from hacluster.lab.chaos.report import Done, End, Incident, Report, VmReport
 from hacluster.lab.chaos.scene import Scene
 from hacluster.lab.chaos.verb import Healing, Verb
 from hacluster.problems import Refused
@@ -51,6 +51,18 @@ class Run:
     def _round(self, steps: Sequence[menu.Step]) -> None:
         number = self.report.rounds
         self.scene.tell(f"{self.observer.now():6.1f} s  round {number}")
+        before = {vm: (len(judge.twice), judge.seconds_twice) for vm, judge in self.observer.judges.items()}
+        try:
+            self._steps(number, steps)
+        finally:
+            for vm, judge in self.observer.judges.items():
+                seen, seconds = before[vm]
+                if len(judge.twice) > seen:
+                    verbs = tuple(f"{step.verb.name} {step.aim.vm}" for step in steps)
+                    self.report.incidents.append(Incident(number, vm, judge.seconds_twice - seconds, verbs))
+                    self.scene.tell(f"        {vm} RAN TWICE for {judge.seconds_twice - seconds:.1f} s")
+
+    def _steps(self, number: int, steps: Sequence[menu.Step]) -> None:
         threads = [threading.Thread(target=self._step, args=(number, step), daemon=True) for step in steps]
         for thread in threads:
             thread.start()

@@ -94,6 +94,10 @@ class Scene:
         """The command after which Pacemaker tries again."""
         raise NotImplementedError
 
+    def rescue(self, vm: str) -> list[str]:
+        """What an admin types for a VM that does not come to rest."""
+        return self.clean_up(vm)
+
     def doubts(self) -> dict[str, str]:
         """What is not as it should be although everything seems at rest, by VM or node; a deep and dear look."""
         raise NotImplementedError
@@ -202,7 +206,7 @@ class Scene:
             for name in wrong if not nodes else ():
                 if now - since[name] > CLEAN_UP_AFTER and now - cleaned.get(name, 0.0) > CLEAN_UP_EVERY:
                     cleaned[name] = now
-                    words = self.clean_up(name) if name in self.vms else ["crm_resource", "--cleanup", "-r", name]
+                    words = self.rescue(name) if name in self.vms else ["crm_resource", "--cleanup", "-r", name]
                     self._help(f"{' '.join(words)} ({wrong[name]})", self.prompt(), words)
             time.sleep(LOOK_EVERY)
         return wrong
@@ -246,8 +250,8 @@ class Scene:
             failed = status.find(f".//resource[@id='{vm}'][@failed='true']")
             if failed is not None:
                 found[vm] = "Pacemaker counts it as failed"
-            elif homes != [self.observer.home(vm)]:
-                found[vm] = f"Pacemaker has it on {homes or 'no node'}, it runs on {self.observer.home(vm)}"
+            elif homes != self.observer.places(vm):
+                found[vm] = f"Pacemaker has it on {_list(homes)}, there are copies on {_list(self.observer.places(vm))}"
             elif not self.observer.runs(vm):
                 found[vm] = "its guest does not count"
         return found
@@ -261,3 +265,7 @@ class Scene:
                 if tree.find("summary/current_dc[@present='true']") is not None:
                     return tree
         return None
+
+
+def _list(nodes: Sequence[str]) -> str:
+    return " and ".join(nodes) or "no node"

@@ -11,7 +11,7 @@ from hacluster.lab.chaos.scene import Scene
 from hacluster.model import Directory
 from hacluster.problems import Refused
 
-CONFIGS = "/etc/libvirt/qemu"
+CONFIGS = "/etc/pacemaker"
 FORGET = "rm -rf /etc/libvirt/hooks/qemu.d /etc/libvirt/hooks/qemu; systemctl reload libvirtd"
 
 
@@ -98,6 +98,10 @@ class Stock(Scene):
     def clean_up(self, vm: str) -> list[str]:
         """pcs's."""
         return ["pcs", "resource", "cleanup", vm]
+
+    def rescue(self, vm: str) -> list[str]:
+        """Only probes find a copy that Pacemaker does not know of."""
+        return ["pcs", "resource", "refresh", vm]
 
     def doubts(self) -> dict[str, str]:
         """Nothing here looks any deeper."""
