@@ -214,6 +214,7 @@ class LockDriver:
     manager: str
     directory: str
     filesystem: str
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,6 @@ class HostAudit:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    asked: bool = False
     """A node's answer to the request to give a run-lock back: `mode` is what it held, `reason` why it still does."""
 
     released: bool
