@@ -28,8 +28,8 @@ GUARD = Path("hacluster/guard")
 STAGES = (("tests/unit/guard", "tests/contract", "tests/unit/agent"), ("tests/unit/sim", "tests/scenarios"))
 """The tests that a mutant has to pass after its module's own, the likeliest to notice it first."""
 
-ALSO = {"table": ["tests/model/test_model.py"]}
-"""Further tests that are a module's own: of the table the model and the page are made, which show each of its cells."""
+ALSO = {"table": ["tests/model/test_model.py"], "memory": ["tests/contract"]}
+"""Further tests that are a module's own. Of the table the model and the page are made, which show each of its cells."""
 
 KEPT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
 INSIDE = "HACLUSTER_MUTANTS_INSIDE"
@@ -102,7 +102,7 @@ def _pytest(tests: list[str]) -> int:
 def own_tests(module: Path) -> list[str]:
     """The tests of one module of the guard, which come first."""
     own = sorted(map(str, Path("tests/unit/guard").glob(f"test_{module.stem}*.py")))
-    return [*ALSO.get(module.stem, []), *own] or ["tests/unit/guard"]
+    return [*own, *ALSO.get(module.stem, [])] or ["tests/unit/guard"]
 
 
 class Trial:
