@@ -34,6 +34,15 @@ class Completed:
         return self.code == 0
 
 
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """A file as it is to be on a node; `path` is absolute."""
+
+    path: str
+    content: bytes
+    mode: int = 0o600
+
+
 class Unreachable(Exception):
     """A node did not answer within the deadline, or refused the connection."""
 
@@ -48,8 +57,9 @@ class Runner(Protocol):
         """
         ...
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
-        """Write a file whole or not at all, durably, making its folder. Idempotent. Raises Unreachable, OSError."""
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
+        """Write files, in one go: all are there durably before the first takes its place, and each takes it whole, in
+        this order. Makes their folders, 0700. Idempotent. Raises Unreachable, OSError."""
         ...
 
 
@@ -259,7 +269,7 @@ class Hosts(Protocol):
         """Ask a node to give a VM's run-lock back: adopt, prove absence, unlock, there. Idempotent."""
         ...
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         """As Runner.put."""
         ...
 

@@ -15,7 +15,7 @@ from hacluster.apply.delivery import Delivery
 from hacluster.apply.prepare import Prepared
 from hacluster.cib import managed, merge
 from hacluster.observe.read import version
-from hacluster.ports import Conflict, HostFacts, Unreachable, World
+from hacluster.ports import Conflict, HostFacts, NodeFile, Unreachable, World
 from hacluster.problems import Problem, Refused, errors, kind
 
 log = structlog.get_logger(__name__)
@@ -87,8 +87,7 @@ def deliver(world: World, deliveries: Sequence[Delivery], tell: Tell) -> int:
 
     def one(each: Delivery) -> Problem | None:
         try:
-            for file in each.files:
-                world.hosts.put(each.node, file.path, file.content, 0o600)
+            world.hosts.put(each.node, [NodeFile(file.path, file.content) for file in each.files])
         except (Unreachable, OSError) as error:
             return NOT_DELIVERED(str(error), where=f"node {each.node}", remedy="hactl status, then hactl apply again")
         return None

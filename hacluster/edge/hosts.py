@@ -21,6 +21,7 @@ from hacluster.ports import (
     HeldLock,
     HostAudit,
     HostFacts,
+    NodeFile,
     Qemu,
     Released,
     Runner,
@@ -60,9 +61,9 @@ class NodeHosts:
         """As Hosts.release."""
         return self._ask(node, [RELEASE, uuid], audits.released, deadline)
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         """As Hosts.put."""
-        self._runner.put(node, path, content, mode)
+        self._runner.put(node, files)
 
     def read(self, node: str, paths: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, bytes] | Unknown:
         """As Hosts.read, for text files."""

@@ -19,8 +19,8 @@ from pathlib import Path
 import paramiko
 import structlog
 
-from hacluster.edge import local
-from hacluster.ports import Completed, Unreachable
+from hacluster.edge import local, placing
+from hacluster.ports import Completed, NodeFile, Unreachable
 from hacluster.problems import Refused, kind
 
 log = structlog.get_logger(__name__)
@@ -44,22 +44,6 @@ NO_LOGIN = kind(
 KNOWN_HOSTS = (Path("/etc/ssh/ssh_known_hosts"), Path("~/.ssh/known_hosts"))
 _CONNECT_LIMIT = 4.0
 """Seconds for TCP, key exchange and login together. A dead node costs this much, not a whole command's deadline."""
-
-_PUT = """
-set -eu
-umask 077
-d=$(dirname "$1")
-mkdir -p "$d"
-t=$(mktemp "$d/.hactl.XXXXXXXX")
-trap 'rm -f "$t"' EXIT
-cat >"$t"
-[ "$(stat -c %s "$t")" = "$3" ] || { echo "only a part of it arrived" >&2; exit 1; }
-chmod "$2" "$t"
-sync "$t"
-mv -T "$t" "$1"
-trap - EXIT
-sync "$d"
-"""
 
 
 class NodeRunner:
@@ -96,12 +80,11 @@ class NodeRunner:
         log.info("ran", node=node, command=_shown(argv), seconds=_since(begun), code=done.code, stdin_bytes=len(stdin))
         return done
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
-        """As Runner.put: written beside its place, synced, renamed. Folders that are missing are made 0700."""
-        argv = ["sh", "-c", _PUT, "hactl-put", path, f"{mode:04o}", str(len(content))]
-        done = self.run(node, argv, stdin=content, deadline=30.0)
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
+        """As Runner.put."""
+        done = self.run(node, placing.COMMAND, stdin=placing.packed(files), deadline=60.0)
         if not done.ok:
-            raise OSError(f"{path} could not be written on {node}: {done.err.decode(errors='replace').strip()}")
+            raise OSError(f"files could not be written on {node}: {done.err.decode(errors='replace').strip()}")
 
     def close(self) -> None:
         """Close every connection."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hacluster.host.payload import PayloadFile
-from hacluster.ports import Completed, Runner, Unreachable
+from hacluster.ports import Completed, NodeFile, Runner, Unreachable
 from hacluster.problems import Refused, kind
 
 FAILED = kind(
@@ -60,10 +60,11 @@ def bootstrap(
 
 def _write(runner: Runner, node: str, stale: Sequence[PayloadFile], tell: Callable[[str], None]) -> None:
     # The hook goes last: until then libvirt refuses nothing, after it everything that it needs is there.
-    for file in sorted(stale, key=lambda f: f.destination.startswith(_HOOKS)):
+    ordered = sorted(stale, key=lambda f: f.destination.startswith(_HOOKS))
+    for file in ordered:
         tell(f"{node}: {file.destination}")
-        runner.put(node, file.destination, file.content, file.mode)
-    if stale:
+    if ordered:
+        runner.put(node, [NodeFile(file.destination, file.content, file.mode) for file in ordered])
         _must(
             runner.run(node, ["/usr/bin/python3", "-m", "compileall", "-q", _CODE], deadline=60.0), node, "compileall"
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
 
-from hacluster.ports import Completed, Conflict, HostAudit, HostFacts, Released, Unknown, Unreachable
+from hacluster.ports import Completed, Conflict, HostAudit, HostFacts, NodeFile, Released, Unknown, Unreachable
 from hacluster.sim import reports
 from hacluster.sim.cluster import Cluster, Part
 from hacluster.sim.controller import Controller
@@ -217,11 +217,12 @@ class SimHosts:
             raise asked.error
         return Released(asked.result["released"], asked.result["mode"], asked.result["reason"])
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         """As Hosts.put."""
         if not self._cluster.linked(self._via, node):
             raise Unreachable(f"{node} does not answer")
-        self._cluster.machines[node].write(path, content)
+        for file in files:
+            self._cluster.machines[node].write(file.path, file.content)
 
     def read(self, node: str, paths: Sequence[str], *, deadline: float = 10.0) -> Mapping[str, bytes] | Unknown:
         """As Hosts.read."""
@@ -280,6 +281,6 @@ class SimRunner:
             raise process.error
         return Completed(process.result, "".join(process.out).encode(), "".join(process.err).encode())
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         """As Runner.put."""
-        self._hosts.put(node, path, content, mode)
+        self._hosts.put(node, files)

@@ -17,7 +17,7 @@ from hacluster.cib import merge
 from hacluster.model import Cluster, FenceDevice, Node, SecretRef
 from hacluster.observe import ClusterView, Observation
 from hacluster.plan import Plan
-from hacluster.ports import Conflict, Unreachable, World
+from hacluster.ports import Conflict, NodeFile, Unreachable, World
 from hacluster.problems import Refused
 
 CLUSTER = Cluster("c", (Node("n1", 1, ("10.0.0.1",)),), lock_manager="external")
@@ -63,11 +63,11 @@ class Files:
     gone: frozenset[str] = frozenset()
     written: list[tuple[str, str]] = field(default_factory=list)
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         if node in self.gone:
             raise Unreachable(f"{node} is gone")
-        assert mode == 0o600
-        self.written.append((node, path))
+        assert {file.mode for file in files} == {0o600}
+        self.written += [(node, file.path) for file in files]
 
 
 class Time:

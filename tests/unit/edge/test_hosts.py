@@ -9,7 +9,7 @@ import pytest
 
 from hacluster.edge.hosts import PROBE, NodeHosts, read
 from hacluster.edge.libvirt import NodeLibvirt
-from hacluster.ports import Completed, Domain, HeldLock, HostFacts, Qemu, Unknown, Unreachable
+from hacluster.ports import Completed, Domain, HeldLock, HostFacts, NodeFile, Qemu, Unknown, Unreachable
 
 WHOLE: Mapping[str, Any] = {
     "format": 1,
@@ -102,7 +102,7 @@ class Nodes:
             return Completed(127, b"", b"")
         return Completed(0, json.dumps(WHOLE).encode(), b"")
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         """Not used here."""
         raise AssertionError
 

@@ -14,7 +14,7 @@ from hacluster.claim import Claim
 from hacluster.edge.pacemaker import NO_CLUSTER, TOOLS_TOO_OLD, PacemakerTools
 from hacluster.edge.pcs import PUSH_REFUSED
 from hacluster.edge.ssh import NodeRunner
-from hacluster.ports import Completed, Conflict, Unknown
+from hacluster.ports import Completed, Conflict, NodeFile, Unknown
 from hacluster.problems import Refused
 
 tools = [pytest.mark.tools, pytest.mark.skipif(not shutil.which("cibadmin"), reason="no Pacemaker tools")]
@@ -122,7 +122,7 @@ class Answers:
         self.asked.append((tuple(argv), stdin))
         return self.answers.pop(0)
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         """Not used here."""
         raise AssertionError
 

@@ -13,7 +13,7 @@ import pytest
 
 from hacluster.edge import ssh
 from hacluster.edge.ssh import NodeRunner
-from hacluster.ports import Unreachable
+from hacluster.ports import NodeFile, Unreachable
 from hacluster.problems import Refused
 
 pytestmark = [
@@ -143,23 +143,33 @@ def test_a_server_that_accepts_and_says_nothing_costs_the_connect_limit(monkeypa
         assert time.monotonic() - begun < 3
 
 
-def test_a_file_is_written_whole_with_its_mode_and_folders(sshd: Sshd) -> None:
+def test_files_are_written_whole_with_their_modes_and_folders(sshd: Sshd) -> None:
     sshd.trust()
     target = sshd.folder / "new folder" / "deep" / "it's.xml"
+    other = target.with_name("other")
     content = bytes(range(256)) * 1000
-    sshd.runner().put("n9", str(target), content, 0o640)
-    sshd.runner().put("n9", str(target), content, 0o640)
-    assert target.read_bytes() == content
-    assert target.stat().st_mode & 0o777 == 0o640
-    assert target.parent.stat().st_mode & 0o777 == 0o700
-    assert list(target.parent.iterdir()) == [target]
+    for _ in range(2):
+        sshd.runner().put("n9", [NodeFile(str(target), content, 0o640), NodeFile(str(other), b"\n")])
+    assert (target.read_bytes(), other.read_bytes()) == (content, b"\n")
+    assert [path.stat().st_mode & 0o777 for path in (target, other)] == [0o640, 0o600]
+    assert {path.stat().st_mode & 0o777 for path in (target.parent, target.parents[1])} == {0o700}
+    assert sorted(target.parent.iterdir()) == [target, other]
 
 
 def test_a_file_that_cannot_be_written_is_an_error_that_names_it(sshd: Sshd) -> None:
     sshd.trust()
     (sshd.folder / "plain").write_text("")
-    with pytest.raises(OSError, match=r"plain/file .* n9"):
-        sshd.runner().put("n9", str(sshd.folder / "plain" / "file"), b"")
+    with pytest.raises(OSError, match=r"n9: .*plain/file"):
+        sshd.runner().put("n9", [NodeFile(str(sshd.folder / "plain" / "file"), b"")])
+
+
+def test_where_one_file_cannot_be_written_none_takes_its_place_and_nothing_is_left(sshd: Sshd) -> None:
+    sshd.trust()
+    (sshd.folder / "plain").write_text("")
+    first = sshd.folder / "files" / "first"
+    with pytest.raises(OSError, match="plain"):
+        sshd.runner().put("n9", [NodeFile(str(first), b"new"), NodeFile(str(sshd.folder / "plain" / "file"), b"")])
+    assert list(first.parent.iterdir()) == []
 
 
 def test_many_threads_share_one_connection(sshd: Sshd) -> None:
