@@ -278,6 +278,10 @@ class Bed:
         assert isinstance(nodes, dict)
         return list(nodes)
 
+    def leader(self, node: str) -> int | None:
+        """This machine's pid of a node's systemd, whose /proc/PID/root is the node's; None while it is off."""
+        return self._supply(node).leader()
+
     def command(self, node: str, argv: Sequence[str]) -> list[str]:
         """The command of this machine that runs `argv` in a node, in the node's cgroup, as root.
 

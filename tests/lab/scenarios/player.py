@@ -1,0 +1,178 @@
+"""Plays a scenario on the lab's cluster, and says what is not as it must be.
+
+What holds in every run: the observer outside the nodes never saw two copies of a VM run, each guest's disk shows one
+writer at a time, and at the end each VM is sealed where it runs and no claim is left. Where the simulator lets minutes
+of virtual time pass, a wait ends here as soon as everything is at rest.
+"""
+
+from __future__ import annotations
+
+import time
+
+from lxml import etree
+
+from hacluster.lab.chaos.run import disk
+from hacluster.lab.chaos.scene import SPEC, Scene
+from tests.lab.scenarios.taps import Point, Taps, can_tap
+from tests.lab.scenarios.verbs import Verbs
+from tests.scenarios.scenario import Scenario, Step
+
+STAGED = {"boards", "copy_seconds"}
+"""What of a scenario's `world` the lab can be made to be."""
+AT_REST_AFTER = 4.0
+SETTLES_WITHIN = 120.0
+SLOW = 1
+"""MiB per second, libvirt's smallest: how a guest's memory is made to take its time."""
+
+
+def elsewhere(scenario: Scenario) -> str:
+    """Why a scenario is not for the lab; empty when it is."""
+    if scenario.bed not in ("", "the lab"):
+        return f"it is for the {scenario.bed}: {scenario.why}"
+    if scenario.expect.finds:
+        return "it is about the spec, and needs no cluster"
+    if scenario.expect.broken:
+        return "it is meant to run twice, which the simulator shows"
+    if other := scenario.world.keys() - STAGED:
+        return f"the lab cannot be made so: {', '.join(sorted(other))}"
+    if points := [fault.at for fault in scenario.faults if not can_tap(fault.at)]:
+        return f"no fault can be put at this point of a real cluster: {points[0]}"
+    return ""
+
+
+class Player:
+    """One run of a scenario on a scene whose VMs all run."""
+
+    def __init__(self, scene: Scene, scenario: Scenario) -> None:
+        self.scene = scene
+        self.scenario = scenario
+        self.verbs = Verbs(scene)
+        self._acts = [self.verbs.act(Step(f.do, f.by, f.node, meanwhile=True)) for f in scenario.faults]
+        for step in scenario.steps:
+            if not step.do.startswith(("wait ", "settle")):
+                self.verbs.act(step)
+
+    def play(self) -> list[str]:
+        """Everything that is not as it must be; nothing when the scenario holds."""
+        scenario, scene = self.scenario, self.scene
+        self._place()
+        for node, how in scenario.world.get("boards", {}).items():
+            self.verbs.board(node, how)
+        boots = {vm: disk(scene.bed, vm)[0] for vm in scene.vms}
+        twice, fenced = len(scene.observer.twice()), self._fenced()
+        vm = next(iter(scenario.start), "web")
+        if any(fault.at == "migration copies" for fault in scenario.faults) or "copy_seconds" in scenario.world:
+            for node in scene.nodes:
+                scene.sh(node, f"virsh migrate-setspeed {vm} {SLOW} 2>/dev/null; true")
+        points = [Point(f.at, f.vm or vm, f.on, do) for f, do in zip(scenario.faults, self._acts, strict=True)]
+        with Taps(scene, points) as taps:
+            for step in scenario.steps:
+                self._do(step)
+            for person in self.verbs.people.values():
+                person.wait()
+        self._rest(SETTLES_WITHIN)
+        wrong = [f"a fault's point was never passed: {at}" for at in taps.missed]
+        wrong += [f"{seen.vm} ran twice: {seen}" for seen in scene.observer.twice()[twice:]]
+        return [*wrong, *self._always(), *self._expected(boots, fenced)]
+
+    def _place(self) -> None:
+        """Each VM where the scenario begins with it."""
+        for vm, node in self.scenario.start.items():
+            if self.scene.observer.home(vm) != node:
+                done = self.scene.run(self.scene.prompt(), self.scene.move(vm, node), 120)
+                assert done.returncode == 0, done.stdout + done.stderr
+
+    def _do(self, step: Step) -> None:
+        if step.do.startswith("wait "):
+            self._wait(float(step.do.split()[1]))
+        elif step.do == "settle":
+            self._rest(SETTLES_WITHIN)
+        else:
+            self.verbs.act(step)()
+
+    def _wait(self, seconds: float) -> None:
+        """So long, or until all is at rest for a while: a long wait is for what comes of the step before it."""
+        end = time.monotonic() + seconds
+        time.sleep(min(seconds, 3 * AT_REST_AFTER))
+        self._rest(end - time.monotonic())
+
+    def _rest(self, seconds: float) -> None:
+        end, since = time.monotonic() + seconds, None
+        while time.monotonic() < end:
+            wrong = self.scene.unsettled()
+            if wrong:
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            elif time.monotonic() - since > AT_REST_AFTER:
+                return
+            time.sleep(0.5)
+
+    # ---- what became of it
+
+    def _always(self) -> list[str]:
+        wrong = [f"{vm}: {found}" for vm in self.scene.vms for found in disk(self.scene.bed, vm)[1]]
+        stopped = {vm for vm, node in self.scenario.expect.runs.items() if node == "nowhere"}
+        for name, found in self.scene.doubts().items():
+            if name in self.scene.vms and name not in stopped:
+                wrong.append(f"{name}: {found}")
+        if not self.scenario.expect.claim:
+            claims = self.scene.sh(
+                self.scene.prompt(), "cibadmin --query -o constraints | grep -o 'id=\"hactl-move[^ ]*'"
+            )
+            wrong += [f"a claim is left: {claims.said}"] if claims.outcome == "done" else []
+        return wrong
+
+    def _expected(self, boots: dict[str, int], fenced: list[str]) -> list[str]:
+        expect, wrong = self.scenario.expect, []
+        for vm, node in expect.runs.items():
+            here = self.scene.observer.home(vm)
+            if not (here == node or (node == "nowhere" and here is None) or (node == "somewhere" and here)):
+                wrong.append(f"{vm} is on {here or 'no node'}, not {node}")
+        for vm, number in expect.boots.items():
+            found = 1 + disk(self.scene.bed, vm)[0] - boots[vm]
+            if found != number:
+                wrong.append(f"the guest of {vm} booted {found} times, not {number}")
+        for who, what in expect.told.items():
+            person = self.verbs.people.get(who)
+            if person is None or what not in person.told:
+                wrong.append(f"{who} was told {person and person.told}, not {what}: {person and person.said}")
+        shot = self._fenced()[len(fenced) :]
+        if expect.fenced != ("*",) and set(expect.fenced) != set(shot):
+            wrong.append(f"fenced were {shot}, not {list(expect.fenced)}")
+        return wrong
+
+    def _fenced(self) -> list[str]:
+        """Whom the cluster has fenced, oldest first."""
+        done = self.scene.run(self.scene.prompt(), ["stonith_admin", "--history", "*", "--output-as", "xml"], 20)
+        events = etree.fromstring(done.stdout.encode()).iterfind(".//fence_event[@status='success']")
+        return [str(event.get("target")) for event in sorted(events, key=lambda event: str(event.get("completed")))]
+
+
+def renew(scene: Scene) -> dict[str, str]:
+    """Undo whatever a scenario may have left, and wait until every VM runs again; what is not well, or nothing."""
+    scene.undo_all()
+    for node in scene.nodes:
+        scene.switch_on(node)
+    scene.settle(SETTLES_WITHIN)
+    for node in scene.powered():
+        scene.sh(node, CLEAN)
+    for vm in scene.vms:
+        scene.sh(scene.prompt(), f"crm_resource --clear -r {vm}; crm_resource --meta -r {vm} -d is-managed; true")
+    for node in scene.nodes:
+        scene.sh(scene.prompt(), f"crm_attribute -N {node} -n standby -D; true")
+    scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
+    return scene.settle(SETTLES_WITHIN)
+
+
+CLEAN = """
+test -e /usr/bin/python3.off && mv /usr/bin/python3.off /usr/bin/python3
+chmod +x /etc/libvirt/hooks/qemu.d/hacluster
+systemctl start libvirtd
+for away in /dev/lab/*.away; do test -e "$away" && mv "$away" "${away%.away}"; done
+test -e /run/stranger && kill $(cat /run/stranger); rm -f /run/stranger /run/person.* /etc/libvirt/hooks/qemu
+for name in $(virsh list --all --name | grep -vxE 'web|db|mail'); do virsh destroy $name; done
+for name in $(virsh list --all --persistent --name); do virsh undefine $name; done
+attrd_updater -n hacluster-guard -U "$(sed -n s/^guard=//p /run/hacluster/lockspace)"
+true
+"""
