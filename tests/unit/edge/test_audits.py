@@ -18,6 +18,7 @@ from hacluster.ports import (
     HostAudit,
     HostDisk,
     LockDriver,
+    NodeFile,
     Released,
     Unknown,
     Unreachable,
@@ -84,7 +85,7 @@ class Nodes:
         }[tuple(argv)]  # type: ignore[index]  # what is asked has two words
         return Completed(0, json.dumps(said).encode(), b"") if node != "bare" else Completed(127, b"", b"")
 
-    def put(self, node: str, path: str, content: bytes, mode: int = 0o600) -> None:
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
         raise AssertionError
 
 
