@@ -82,19 +82,20 @@ def test_an_orphan_is_its_nodes_and_its_resources(fabric: Fabric) -> None:
 def test_what_was_adopted_is_an_orphan_again_when_its_process_ends(fabric: Fabric) -> None:
     with on(fabric, "n1") as first:
         first.lock("r", EX, KEPT)
-    with on(fabric, "n1") as second:
-        second.lock("r", EX, KEPT | ORPHAN)
-        assert [held.orphan for held in second.list()] == [False]
+    second = on(fabric, "n1")
+    second.lock("r", EX, KEPT | ORPHAN)
+    assert [held.orphan for held in second.list()] == [False]
+    second.close()
     assert [held.orphan for held in on(fabric, "n2").list()] == [True]
 
 
 @pytest.mark.parametrize("flags", [0, NOQUEUE, NOQUEUE | VALBLK])
 def test_what_is_not_persistent_goes_with_its_process_and_nobody_elses(fabric: Fabric, flags: int) -> None:
-    with on(fabric, "n1") as other, on(fabric, "n1") as process:
-        other.lock("s", EX, flags)
-        process.lock("r", EX, flags)
-        process.close()
-        assert [held.resource for held in other.list()] == ["s"]
+    other, process = on(fabric, "n1"), on(fabric, "n1")
+    other.lock("s", EX, flags)
+    process.lock("r", EX, flags)
+    process.close()
+    assert [held.resource for held in other.list()] == ["s"]
 
 
 # ---- value blocks
