@@ -36,6 +36,9 @@ INSIDE = "HACLUSTER_MUTANTS_INSIDE"
 PASSED = 42
 """What a test run ends with that passed: a mutant may well end the whole process with 0."""
 
+OUTPUT = "last-run"
+"""What the last test run said."""
+
 KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 
 
@@ -65,11 +68,13 @@ def outside() -> int:
 
 def run_tests(tests: list[str], limit: float) -> str:
     """How a fork of this process fares with these tests, up to the first failure."""
+    # Two mutants may be equally long and of the same second: no byte code of the guard may stay.
+    shutil.rmtree(GUARD / "__pycache__", ignore_errors=True)
     child = os.fork()
     if child == 0:
         os.setsid()
         with contextlib.suppress(BaseException):
-            sink = os.open("last-run", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            sink = os.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(sink, 1)
             os.dup2(sink, 2)
             if _pytest(tests) == 0:
@@ -105,28 +110,32 @@ def own_tests(module: Path) -> list[str]:
     return [*own, *ALSO.get(module.stem, [])] or ["tests/unit/guard"]
 
 
-class Trial:
-    """The test runs of one module's mutants, each with a limit that follows from what it takes unchanged."""
+class Trials:
+    """The test runs, each with a limit that follows from what the same tests take while the guard is whole."""
 
-    def __init__(self, module: Path, quick: bool) -> None:
-        self._stages = []
-        for tests in [own_tests(module), *([] if quick else map(list, STAGES))]:
+    def __init__(self, quick: bool) -> None:
+        self._more: list[list[str]] = [] if quick else [list(tests) for tests in STAGES]
+        self._limits: dict[tuple[str, ...], float] = {}
+
+    def _limit(self, tests: list[str]) -> float:
+        key = tuple(tests)
+        if key not in self._limits:
             begun = time.monotonic()
             if run_tests(tests, 600) != SURVIVED:
-                sys.exit(f"without any mutant {' '.join(tests)} fails:\n{Path('last-run').read_text()[-4000:]}")
-            self._stages.append((tests, 10 + 5 * (time.monotonic() - begun)))
+                sys.exit(f"without any mutant {' '.join(tests)} fails:\n{Path(OUTPUT).read_text()[-4000:]}")
+            self._limits[key] = 10 + 5 * (time.monotonic() - begun)
+        return self._limits[key]
 
     def of(self, module: Path, source: bytes, mutant: Mutant) -> str:
         """Whether a test notices the mutant. The module is as it was before afterwards."""
-        module.write_bytes(mutant.applied(source))
-        try:
-            for tests, limit in self._stages:
-                result = run_tests(tests, limit)
-                if result != SURVIVED:
-                    return result
-            return SURVIVED
-        finally:
+        for tests in [own_tests(module), *self._more]:
+            limit = self._limit(tests)
+            module.write_bytes(mutant.applied(source))
+            result = run_tests(tests, limit)
             module.write_bytes(source)
+            if result != SURVIVED:
+                return result
+        return SURVIVED
 
 
 def wanted(only: list[str]) -> Iterator[tuple[Path, bytes, list[Mutant]]]:
@@ -145,20 +154,15 @@ def inside(only: list[str], quick: bool) -> int:
     _pytest(["--version"])  # loads it, so that the forks need not
     counts = dict.fromkeys((KILLED, TIMED_OUT, SURVIVED), 0)
     excused: set[tuple[str, str, str]] = set()
+    trials = Trials(quick)
     begun = time.monotonic()
     for module, source, found in wanted(only):
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        trial = Trial(module, quick)
-        # Two mutants may be equally long and of the same second: no byte code of the guard may stay.
-        shutil.rmtree(GUARD / "__pycache__", ignore_errors=True)
-        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-        sys.dont_write_bytecode = True
         for mutant in found:
             key = (module.name, source.decode().splitlines()[mutant.line - 1].strip(), mutant.what)
             if key in EQUIVALENT:
                 excused.add(key)
                 continue
-            result = trial.of(module, source, mutant)
+            result = trials.of(module, source, mutant)
             counts[result] += 1
             if result == SURVIVED:
                 print(f"SURVIVED {module}:{mutant.line}: {mutant.what}", flush=True)
