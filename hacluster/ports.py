@@ -215,19 +215,6 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
-class LockDriver:
-    """libvirt's lock manager for disks (lockd, sanlock, empty for none), and where its leases lie.
-
-    `asked` says that the CIB asks for leases in that very directory: then the spec vouches that all nodes share it.
-    """
-
-    manager: str
-    directory: str
-    filesystem: str
-    asked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class HostAudit:
     """What a node says when it is audited; None stands for "could not be learnt" throughout.
 
@@ -241,7 +228,6 @@ class HostAudit:
     guests_service: bool | None = None
     definitions: tuple[Definition, ...] | None = None
     domain_sums: Mapping[str, str] | None = None
-    lock_driver: LockDriver | None = None
     disks: tuple[HostDisk, ...] | None = None
 
 

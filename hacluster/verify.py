@@ -88,9 +88,6 @@ def _audit(told: object) -> dict[str, object] | None:
         "definitions": None
         if told.definitions is None
         else [{"name": d.name, "uuid": d.uuid, "autostart": d.autostart} for d in told.definitions],
-        "lock_driver": None
-        if told.lock_driver is None
-        else {"manager": told.lock_driver.manager, "directory": told.lock_driver.directory},
     }
 
 

@@ -21,7 +21,6 @@ BUDGET = 4.5
 STORAGE = 2.0
 """Seconds for the part that looks at disks."""
 DEFINED = "/etc/libvirt/qemu"
-CONFIG = "/etc/libvirt"
 LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CODE = (
     f"{LIBRARY}/hacluster",
@@ -47,7 +46,6 @@ def audit() -> dict[str, object]:
         "guests_service": _guests_service(left(2.0)),
         "definitions": _definitions(),
         "domain_sums": _domain_sums(),
-        "lock_driver": _lock_driver(),
         "disks": _disks(left(STORAGE)),
     }
 
@@ -112,36 +110,6 @@ def _uuid(path: str) -> str:
 
 def _domain_sums() -> dict[str, str]:
     return {name: _sum(f"{DOMAINS}/{name}") for name in _names(DOMAINS) if name.endswith(".xml")}
-
-
-def _lock_driver() -> dict[str, object]:
-    """libvirt's own lock manager for disks, and the file system that its leases lie on; `asked` says that the CIB, as
-    the lockspace agent has recorded it, wants them there."""
-    manager = _setting(f"{CONFIG}/qemu.conf", "lock_manager")
-    name = "disk_lease_dir" if manager == "sanlock" else "file_lockspace_dir"
-    directory = _setting(f"{CONFIG}/qemu-{manager}.conf", name) if manager else ""
-    wanted = (state.read_pairs(state.LOCKSPACE) or {}).get("lockspace_dir", "")
-    return {
-        "manager": manager,
-        "directory": directory,
-        "filesystem": _filesystem(directory) if directory else "",
-        "asked": bool(directory) and directory == wanted,
-    }
-
-
-def _setting(path: str, name: str) -> str:
-    """A setting of one of libvirt's files; empty when it is not set."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        return ""
-    found = ""
-    for line in lines:
-        key, equals, value = line.partition("=")
-        if equals and key.strip() == name:
-            found = value.strip().strip("\"'")
-    return "" if found == "nop" else found
 
 
 def _filesystem(path: str) -> str:

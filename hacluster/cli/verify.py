@@ -10,7 +10,7 @@ from hacluster import verify as verifying
 from hacluster.cli import render
 from hacluster.cli.cluster import JSON, NODE, paint, table_of
 from hacluster.cli.world import connect
-from hacluster.observe.barriers import Barriers
+from hacluster.observe.barriers import Barriers, manager
 from hacluster.ports import HostAudit, HostFacts, Unknown
 from hacluster.verify import Verified
 
@@ -44,25 +44,25 @@ def _show(found: Verified) -> None:
 
 
 def _nodes(found: Verified) -> Table:
-    table = table_of("node", "state", "guard", "hook", "libvirt", "Pacemaker", "lock driver")
+    table = table_of("node", "state", "guard", "hook", "libvirt", "lock driver", "Pacemaker")
     for node in found.seen.nodes:
-        table.add_row(node.name, paint(node.state), node.guard or "–", *_probed(node.facts), *_told(found, node.name))
+        table.add_row(
+            node.name, paint(node.state), node.guard or "–", *_probed(node.facts), _pacemaker(found, node.name)
+        )
     return table
 
 
-def _probed(facts: HostFacts | Unknown) -> tuple[str, str]:
+def _probed(facts: HostFacts | Unknown) -> tuple[str, str, str]:
     if isinstance(facts, Unknown):
-        return "?", "?"
+        return "?", "?", "?"
     hook = {True: "stands", False: "[red]missing or changed[/]", None: "?"}[facts.hook_ok]
-    return hook, "answers" if facts.libvirt_answers else "[red]silent[/]"
+    driver = "?" if facts.leases is None else manager(facts.leases) or "none"
+    return hook, "answers" if facts.libvirt_answers else "[red]silent[/]", escape(driver)
 
 
-def _told(found: Verified, node: str) -> tuple[str, str]:
+def _pacemaker(found: Verified, node: str) -> str:
     told = found.audits.get(node)
-    if not isinstance(told, HostAudit):
-        return "?", "?"
-    driver = "?" if told.lock_driver is None else told.lock_driver.manager or "none"
-    return told.pacemaker or "?", driver
+    return (told.pacemaker if isinstance(told, HostAudit) else None) or "?"
 
 
 def _vms(found: Verified) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hacluster.edge import told
-from hacluster.ports import Definition, DiskUser, HostAudit, HostDisk, LockDriver, Released, Unknown
+from hacluster.ports import Definition, DiskUser, HostAudit, HostDisk, Released, Unknown
 
 FORMAT = 1
 
@@ -26,7 +26,6 @@ def read(node: str, text: bytes) -> HostAudit | Unknown:
         guests_service=told.truth(said.get("guests_service")),
         definitions=told.parts(said.get("definitions"), _definition),
         domain_sums=_sums(said.get("domain_sums")),
-        lock_driver=_driver(said.get("lock_driver")),
         disks=told.parts(said.get("disks"), _disk),
     )
 
@@ -49,14 +48,6 @@ def _sums(value: object) -> Mapping[str, str] | None:
 
 def _definition(said: Mapping[str, Any]) -> Definition:
     return Definition(str(said["name"]), str(said["uuid"]), said["autostart"] is True)
-
-
-def _driver(value: object) -> LockDriver | None:
-    said = told.part(value)
-    manager, directory, filesystem = (told.text(said.get(name)) for name in ("manager", "directory", "filesystem"))
-    if manager is None or directory is None or filesystem is None:
-        return None
-    return LockDriver(manager, directory, filesystem, said.get("asked") is True)
 
 
 def _disk(said: Mapping[str, Any]) -> HostDisk:

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from hacluster.cib.managed import ManagedVm
 from hacluster.observe import audit_vms as vms
-from hacluster.observe.barriers import Audits, Barriers
+from hacluster.observe.barriers import Audits, Barriers, manager
 from hacluster.observe.findings import DEFINED_TWICE, NO_LOCK, SECOND_COPY
 from hacluster.observe.views import NodeView, Observation
 from hacluster.ports import HostAudit, HostFacts, Unknown
@@ -128,17 +128,18 @@ def _versions(subject: Subject) -> Iterator[Problem]:
 
 
 def _drivers(subject: Subject) -> Iterator[Problem]:
+    """Where the CIB asks for a driver, `leases` has compared each node with it."""
     known = {
-        name: told.lock_driver
-        for name, told in sorted(subject.audits.items())
-        if isinstance(told, HostAudit) and told.lock_driver is not None
+        node.name: node.facts.leases
+        for node in subject.seen.nodes
+        if isinstance(node.facts, HostFacts) and node.facts.leases is not None
     }
-    if len(set(known.values())) > 1:
+    if subject.seen.lock_driver.name == "none" and len({manager(leases) for leases in known.values()}) > 1:
         yield DRIVERS_DIFFER(
-            "the nodes' lock_manager settings differ",
+            "the nodes' lock_manager settings differ, and the spec asks for none",
             where="libvirt",
-            remedy="make /etc/libvirt/qemu.conf and the driver's own file the same on every node",
-            **{name: f"{driver.manager or 'none'} {driver.directory}".strip() for name, driver in known.items()},
+            remedy="name one in the spec, as docs/lock-driver.md says, or take the setting out of qemu.conf",
+            **{name: manager(leases) or "none" for name, leases in sorted(known.items())},
         )
 
 

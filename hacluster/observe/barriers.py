@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hacluster.cib.managed import ManagedVm
+from hacluster.lock_driver import QEMU_CONF
+from hacluster.observe.leases import unready
 from hacluster.observe.views import Observation, VmView
-from hacluster.ports import HeldLock, HostAudit, HostDisk, HostFacts, LockDriver, Unknown
+from hacluster.ports import HeldLock, HostAudit, HostDisk, HostFacts, LeaseFacts, Unknown
 
 Reach = Literal["cluster", "node", "none", "unknown"]
 Audits = Mapping[str, HostAudit | Unknown]
@@ -59,7 +61,7 @@ def barriers(vm: VmView, configured: ManagedVm | None, seen: Observation, audits
         unfenceable=unfenceable(seen),
         run_lock=_run_lock(vm, seen) if vm.agent == "hacluster" else None,
         image_lock=_image_lock(vm, disks),
-        lease=_lease(audits, disks),
+        lease=_lease(vm, seen),
         handover=configured.parameters.get("handover", "paused") if configured is not None else "running",
     )
 
@@ -105,24 +107,24 @@ def _image_lock(vm: VmView, disks: tuple[HostDisk, ...] | None) -> Reach:
     return "cluster" if all(disk.kind == "file" and disk.filesystem in CLUSTER_WIDE for disk in disks) else "node"
 
 
-def _lease(audits: Audits, disks: tuple[HostDisk, ...] | None) -> Reach:
-    """libvirt's lock driver. A barrier only when every node has the same one, and its leases are seen by all."""
-    drivers = {told.lock_driver for told in audits.values() if isinstance(told, HostAudit)}
-    if not drivers or None in drivers:
+def manager(told: LeaseFacts) -> str:
+    """The lock manager that a node's libvirt is set to use; empty for none."""
+    name = told.settings.get(QEMU_CONF, {}).get("lock_manager", "")
+    return "" if name == "nop" else name
+
+
+def _lease(vm: VmView, seen: Observation) -> Reach:
+    """libvirt's lease on the VM's disks: a barrier only when every node asks for one, in a place that all share."""
+    told = {node.name: node.facts.leases for node in seen.nodes if isinstance(node.facts, HostFacts)}
+    known = [leases for leases in told.values() if leases is not None]
+    if not known or len(known) < len(told):
         return "unknown"
-    if len(drivers) > 1:
+    if seen.lock_driver.name != "none":
+        here = told.get(vm.node or "")
+        missing = here is not None and vm.uuid in here.bare
+        return "none" if missing or any(unready(seen.lock_driver, told)) else "cluster"
+    if len({manager(leases) for leases in known}) > 1 or not manager(known[0]):
         return "none"
-    (driver,) = drivers
-    assert driver is not None
-    return _reach(driver, disks)
-
-
-def _reach(driver: LockDriver, disks: tuple[HostDisk, ...] | None) -> Reach:
-    if not driver.manager:
-        return "none"
-    if driver.manager == "sanlock" or driver.asked or driver.filesystem in CLUSTER_WIDE:
-        return "cluster"
-    # Without a lockspace virtlockd locks the image file itself, which reaches as far as its file system.
-    if driver.directory or disks is None:
-        return "node"
-    return "cluster" if all(disk.kind == "file" and disk.filesystem in CLUSTER_WIDE for disk in disks) else "node"
+    # Nobody vouches for a directory that the spec does not name.
+    shared = len({leases.directory for leases in known}) == 1 and known[0].directory
+    return "cluster" if shared and all(leases.filesystem in CLUSTER_WIDE for leases in known) else "node"

@@ -14,7 +14,7 @@ import pytest
 from hacluster.edge.audits import read
 from hacluster.guard import state
 from hacluster.guard.child import Result
-from hacluster.ports import Definition, HostAudit, HostDisk, LockDriver
+from hacluster.ports import Definition, HostAudit, HostDisk
 from resource_agents import audit, probe
 
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
@@ -33,10 +33,8 @@ class Node:
         self.said = {"pacemakerd": "Pacemaker 2.1.5\nWritten by …\n", "systemctl": "UnitFileState=disabled\n"}
         monkeypatch.setattr(audit, "DOMAINS", str(self.domains))
         monkeypatch.setattr(audit, "DEFINED", str(self.libvirt / "qemu"))
-        monkeypatch.setattr(audit, "CONFIG", str(self.libvirt))
         monkeypatch.setattr(audit, "run", self._run)
         monkeypatch.setattr(state, "RUN", str(self.run))
-        monkeypatch.setattr(state, "LOCKSPACE", str(root / "lockspace"))
 
     def _run(self, argv: list[str], _timeout: float) -> Result:
         said = self.said.get(argv[0])
@@ -99,22 +97,6 @@ def test_definitions_and_autostart_are_read_from_libvirts_own_files(node: Node) 
         Definition("gone", "", True),
         Definition("web", UUID, True),
     )
-
-
-def test_the_lock_driver_is_what_libvirts_files_name(node: Node, tmp_path: Path) -> None:
-    assert told().lock_driver == LockDriver("", "", "")
-    (node.libvirt / "qemu.conf").write_text('#lock_manager = "sanlock"\nlock_manager = "lockd"\n')
-    (node.libvirt / "qemu-lockd.conf").write_text(f'file_lockspace_dir = "{tmp_path}"\n')
-    found = told().lock_driver
-    assert found is not None
-    assert (found.manager, found.directory, found.asked) == ("lockd", str(tmp_path), False)
-    assert found.filesystem
-    (tmp_path / "lockspace").write_text(f"lockspace_dir={tmp_path}\n")
-    again = told().lock_driver
-    assert again is not None
-    assert again.asked
-    (node.libvirt / "qemu.conf").write_text('lock_manager = "nop"\n')
-    assert told().lock_driver == LockDriver("", "", "")
 
 
 def test_the_checksum_of_the_code_changes_with_any_of_its_files(

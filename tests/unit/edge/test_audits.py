@@ -17,7 +17,6 @@ from hacluster.ports import (
     DiskUser,
     HostAudit,
     HostDisk,
-    LockDriver,
     NodeFile,
     Released,
     Unknown,
@@ -32,7 +31,6 @@ WHOLE: Mapping[str, Any] = {
     "guests_service": False,
     "definitions": [{"name": "web", "uuid": "u1", "autostart": True}],
     "domain_sums": {"web.0123456789abcdef.xml": "ab"},
-    "lock_driver": {"manager": "lockd", "directory": "/leases", "filesystem": "gfs2", "asked": True},
     "disks": [DISK],
 }
 
@@ -48,7 +46,6 @@ def test_a_whole_answer() -> None:
     assert (found.pacemaker, found.code, found.guests_service) == ("2.1.5", "c0ffee", False)
     assert found.definitions == (Definition("web", "u1", True),)
     assert found.domain_sums == {"web.0123456789abcdef.xml": "ab"}
-    assert found.lock_driver == LockDriver("lockd", "/leases", "gfs2", asked=True)
     user = DiskUser(7, "u1", "qemu-system-x86_64", True)
     assert found.disks == (HostDisk("u1", "/dev/lab/web", "block", "", False, (user,)),)
 

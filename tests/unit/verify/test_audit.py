@@ -13,10 +13,12 @@ from lxml import etree
 from hacluster import claim
 from hacluster.cib import managed
 from hacluster.claim import Claim
+from hacluster.lock_driver import QEMU_CONF, settings
+from hacluster.model import LockDriver
 from hacluster.observe import Observation, audit, audit_vms, observe
 from hacluster.observe.barriers import Barriers, barriers, unfenceable
 from hacluster.observe.findings import DEFINED_TWICE
-from hacluster.ports import Definition, DiskUser, Domain, HeldLock, HostAudit, HostDisk, HostFacts, LockDriver, Unknown
+from hacluster.ports import Definition, DiskUser, Domain, HeldLock, HostAudit, HostDisk, HostFacts, LeaseFacts, Unknown
 from hacluster.problems import Kind
 from tests.unit.observe import test_read as small
 
@@ -26,6 +28,7 @@ SUM = "0123456789abcdef" * 4
 DISK = "/dev/lab/web"
 QEMU = DiskUser(7, UUID, "qemu-system-x86_64", True)
 Facts = Mapping[str, HostFacts | Unknown]
+LEASED = LockDriver("lockd", "/leases", "/vm")
 
 
 def cib(constraints: str = "", handover: str = "paused") -> bytes:
@@ -47,7 +50,6 @@ def told(node: str, **changed: Any) -> HostAudit:
         guests_service=False,
         definitions=(),
         domain_sums={Path(small.FILE).name: SUM},
-        lock_driver=LockDriver("", "", ""),
         disks=(disk,),
     )
     return replace(well, **changed)
@@ -94,7 +96,6 @@ DEFINED = Definition("web", UUID, False)
         ({"pacemaker": None}, audit.NOT_AUDITED),
         ({"guests_service": None}, audit.NOT_AUDITED),
         ({"disks": None}, audit.NOT_AUDITED),
-        ({"lock_driver": LockDriver("lockd", "/leases", "gfs2")}, audit.DRIVERS_DIFFER),
         ({"disks": disk(DiskUser(9, STRANGE, "qemu-system-x86_64", False))}, audit.STRANGER),
         ({"disks": disk(DiskUser(9, "", "qemu-nbd", False))}, audit.STRANGER),
     ],
@@ -254,32 +255,86 @@ def test_an_image_lock_counts_only_where_it_is_held_and_other_nodes_see_it(
     assert stands(cib(), {**BOTH, "n1": told("n1", disks=disks)}).image_lock == reach
 
 
+def leases(manager: str, directory: str = "", filesystem: str = "", **changed: Any) -> LeaseFacts:
+    """A node whose libvirt is set up with nothing but this."""
+    well = LeaseFacts({QEMU_CONF: {"lock_manager": manager}}, True, "", directory, filesystem, None, {}, (), None)
+    return replace(well, **changed)
+
+
+def leasing(first: LeaseFacts | None, second: LeaseFacts | None) -> Facts:
+    one, two = small.WELL["n1"], small.WELL["n2"]
+    assert isinstance(one, HostFacts)
+    assert isinstance(two, HostFacts)
+    return {"n1": replace(one, leases=first), "n2": replace(two, leases=second)}
+
+
 @pytest.mark.parametrize(
-    ("driver", "reach"),
+    ("told_by", "reach"),
     [
-        (LockDriver("", "", ""), "none"),
-        (LockDriver("lockd", "", ""), "node"),
-        (LockDriver("lockd", "/var/lib/libvirt/lockd", "ext4"), "node"),
-        (LockDriver("lockd", "/leases", "gfs2"), "cluster"),
-        (LockDriver("lockd", "/leases", "ext4", asked=True), "cluster"),
-        (LockDriver("sanlock", "/leases", "nfs"), "cluster"),
+        (leases("nop"), "none"),
+        (leases("lockd"), "node"),
+        (leases("lockd", "/var/lib/libvirt/lockd", "ext4"), "node"),
+        (leases("lockd", "/leases", "gfs2"), "cluster"),
+        (leases("sanlock", "/leases", "nfs4"), "cluster"),
+        (None, "unknown"),
     ],
 )
-def test_a_lease_counts_where_its_lockspace_is_shared(driver: LockDriver, reach: str) -> None:
-    both = {name: told(name, lock_driver=driver) for name in ("n1", "n2")}
-    assert stands(cib(), both).lease == reach
-    one = {**both, "n2": told("n2")}
-    assert stands(cib(), one).lease == "none", "a lease that one node does not ask for protects nothing"
-    if reach == "none":
-        return
-    assert list(audited(one)) == [audit.DRIVERS_DIFFER.code]
+def test_a_lease_that_the_spec_does_not_ask_for_counts_where_all_nodes_have_it_in_one_place(
+    told_by: LeaseFacts | None, reach: str
+) -> None:
+    assert stands(cib(), BOTH, leasing(told_by, told_by)).lease == reach
+
+
+def test_a_lease_that_one_node_does_not_ask_for_protects_nothing() -> None:
+    one = leasing(leases("lockd", "/leases", "gfs2"), leases("nop"))
+    assert stands(cib(), BOTH, one).lease == "none"
+    assert list(audited(BOTH, one)) == [audit.DRIVERS_DIFFER.code]
+    two = leasing(leases("lockd", "/leases", "gfs2"), leases("lockd", "/other", "gfs2"))
+    assert stands(cib(), BOTH, two).lease == "node"
+
+
+ASKED = leases(
+    "lockd",
+    "/leases",
+    "ext4",
+    settings={path: {k: str(v) for k, v in names.items() if v is not None} for path, names in settings(LEASED).items()},
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reach"),
+    [
+        (ASKED, ASKED, "cluster"),
+        (ASKED, leases("nop"), "none"),
+        (replace(ASKED, in_use=False), ASKED, "none"),
+        (replace(ASKED, bare={UUID: (DISK,)}), ASKED, "none"),
+        (ASKED, replace(ASKED, bare={UUID: (DISK,)}), "cluster"),
+    ],
+)
+def test_a_lease_that_the_spec_asks_for_counts_where_it_is_kept(
+    first: LeaseFacts, second: LeaseFacts, reach: str
+) -> None:
+    raw = cib().replace(
+        b"<template",
+        b'<primitive id="hacluster-lockspace" class="ocf" provider="hacluster" type="lockspace">'
+        b'<instance_attributes id="l"><nvpair id="l-d" name="lock_driver" value="lockd"/>'
+        b'<nvpair id="l-p" name="lockspace_dir" value="/leases"/></instance_attributes></primitive><template',
+        1,
+    )
+    assert stands(raw, BOTH, leasing(first, second)).lease == reach
+    assert audit.DRIVERS_DIFFER.code not in audited(BOTH, leasing(first, second), raw=raw), "leases says it"
+
+
+NO_LEASES = leasing(leases("nop"), leases("nop"))
 
 
 def test_a_hand_over_by_libvirt_alone_needs_a_lock_under_every_disk() -> None:
     running = cib(handover="running")
-    assert list(audited(BOTH, raw=running)) == [audit_vms.NO_SWITCH_OVER.code]
-    assert audited({**BOTH, "n1": told("n1", disks=FILE)}, raw=running) == {}
-    unknown = audited({**BOTH, "n1": told("n1", disks=None)}, raw=running)
+    assert list(audited(BOTH, NO_LEASES, raw=running)) == [audit_vms.NO_SWITCH_OVER.code]
+    assert audited({**BOTH, "n1": told("n1", disks=FILE)}, NO_LEASES, raw=running) == {}
+    shared = leases("lockd", "/leases", "gfs2")
+    assert audited(BOTH, leasing(shared, shared), raw=running) == {}
+    unknown = audited({**BOTH, "n1": told("n1", disks=None)}, NO_LEASES, raw=running)
     assert audit_vms.NO_SWITCH_OVER.code not in unknown, "not known is not missing; that it is not known is told"
 
 
@@ -288,7 +343,7 @@ def test_heartbeats_agent_on_a_bare_disk_has_only_fencing_under_it() -> None:
         b'<primitive id="web" template="t">',
         b'<primitive id="web" class="ocf" provider="heartbeat" type="VirtualDomain">',
     )
-    facts = {name: replace(one, qemus=()) for name, one in small.WELL.items() if isinstance(one, HostFacts)}
+    facts = {name: replace(one, qemus=()) for name, one in NO_LEASES.items() if isinstance(one, HostFacts)}
     assert audit_vms.ONLY_FENCING.code in audited(BOTH, facts, raw=raw)
 
 
