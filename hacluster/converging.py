@@ -1,8 +1,9 @@
 """Whether a running migration comes to an end: its numbers in words. Pure.
 
-Memory is copied while the guest goes on changing it. When it changes faster than the line carries, each round leaves as
-much as the one before, and only the migration's own bound (migration.timeout in the spec) ends it: the guest then stays
-on its source. The numbers are libvirt's (see Hosts.job): the rate of change is known from the second round on.
+Memory is copied while the guest goes on changing it. When it changes about as fast as the line carries, each round
+leaves as much as the one before, and only the migration's own bound (migration.timeout in the spec) ends it: the guest
+then stays on its source. The numbers are libvirt's (see Hosts.job): the rate of change is known from the second round
+on, and counts a page once in a round, so that it is hardly ever above the line's speed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 
 _MIB = 1 << 20
 _PAGE = 4096
+_HOPELESS = 0.7
+"""What part of a round's memory the next one may leave again: from here on a migration takes long, or for ever."""
 
 
 def changes(job: Mapping[str, int]) -> int:
@@ -19,8 +22,9 @@ def changes(job: Mapping[str, int]) -> int:
 
 
 def outrun(job: Mapping[str, int]) -> bool:
-    """Whether the guest changes memory faster than it is copied."""
-    return 0 < job.get("memory_bps", 0) <= changes(job) and job.get("memory_iteration", 0) > 1
+    """Whether the guest changes memory as fast as it is copied."""
+    carried = job.get("memory_bps", 0)
+    return carried > 0 and changes(job) >= _HOPELESS * carried and job.get("memory_iteration", 0) > 1
 
 
 def rates(job: Mapping[str, int]) -> str:
@@ -55,5 +59,7 @@ def percent(job: Mapping[str, int]) -> str:
     total, done = job.get("data_total", 0), job.get("data_processed", 0)
     if not total:
         return "starting"
-    outran = "; the guest changes memory faster than it is copied" if outrun(job) else ""
-    return f"{100 * done // total} %, {job.get('data_remaining', 0) >> 20} MiB remaining{outran}"
+    times = job.get("memory_iteration", 0)
+    far = f"round {times}" if times > 1 else f"{min(100, 100 * done // total)} %"  # later rounds copy pages once more
+    outran = "; the guest changes memory as fast as it is copied" if outrun(job) else ""
+    return f"{far}, {job.get('data_remaining', 0) >> 20} MiB remaining{outran}"

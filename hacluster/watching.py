@@ -205,8 +205,7 @@ def _copying(world: World, intent: Intent, seen: Picture, tell: Tell) -> Wait:
         cancel_copy(world, intent)
         step = Wait(f"{intent.target} is gone; the copy is cancelled")
     else:
-        slow = "; the guest changes memory faster than it is copied" if converging.outrun(job) else ""
-        step = Wait(f"migrating{slow}")
+        step = Wait("migrating")
     tell(Progress(step.phase, job if isinstance(job, Mapping) else None))
     return step
 
@@ -217,22 +216,28 @@ class _Narrator:
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._migrated = False
-        self._job: Mapping[str, int] = {}
+        self._outrun: Mapping[str, int] = {}
 
     def __call__(self, progress: Progress) -> None:
-        self._migrated |= progress.phase.startswith("migrating")
-        self._job = progress.job or self._job
-        late = self._migrated and progress.phase == WAITING
-        self._tell(Progress("migrated; Pacemaker takes note") if late else progress)
+        job = progress.job or {}
+        self._migrated |= progress.phase == "migrating"
+        if converging.outrun(job):
+            self._outrun = job
+        if self._migrated and progress.phase == WAITING:
+            progress = Progress("the copy has ended; Pacemaker takes note")
+        elif job and self._outrun.get("memory_iteration") == job.get("memory_iteration"):
+            # The rate of change is of the round before, the line's of the last moment: the verdict is for a round.
+            progress = replace(progress, phase=f"{progress.phase}; the guest changes memory as fast as it is copied")
+        self._tell(progress)
 
     def explained(self, problem: Problem) -> Problem:
-        """A failed migration with the speeds that were seen last, when the guest was the faster one."""
-        if problem.code != MIGRATION_FAILED.code or not converging.outrun(self._job):
+        """A failed migration with the speeds that were seen, when the guest was the faster one."""
+        if problem.code != MIGRATION_FAILED.code or not self._outrun:
             return problem
         vm = problem.where.removeprefix("vm ")
         return replace(
             problem,
-            facts=(*problem.facts, ("memory", converging.rates(self._job))),
+            facts=(*problem.facts, ("memory", converging.rates(self._outrun))),
             remedy=f"set vms.{vm}.migration.auto_converge = true, or a longer timeout or more bandwidth there, then: "
             f"hactl apply; or move it cold: hactl vm move {vm} --cold",
         )

@@ -9,14 +9,17 @@ from hacluster.lab import host
 SOURCE = Path(__file__).with_name("counter.S")
 
 
-def assemble(into: Path) -> bytes:
+def assemble(into: Path, *, spin: int | None = None) -> bytes:
     """The guest's boot sectors, assembled with binutils in the directory `into` unless they are there already.
 
-    Raises Refused (HA706) when the assembler refuses.
+    With `spin` it changes its memory all the time (256 MiB of it are needed), the faster the smaller the number is;
+    see counter.S. Raises Refused (HA706) when the assembler refuses.
     """
-    image = into / "counter.bin"
+    name = "counter" if spin is None else f"counter-{spin}"
+    image = into / f"{name}.bin"
     if not image.exists():
         into.mkdir(parents=True, exist_ok=True)
-        host.run(["as", "--32", "-o", into / "counter.o", SOURCE])
-        host.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", image, into / "counter.o"])
+        symbols = [] if spin is None else ["--defsym", f"SPIN={spin}"]
+        host.run(["as", "--32", *symbols, "-o", into / f"{name}.o", SOURCE])
+        host.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", image, into / f"{name}.o"])
     return image.read_bytes()

@@ -12,6 +12,10 @@
 # until the clock's next tick. Another thing that costs under emulation is to write into a page that has code: what
 # changes is in pages of its own, and so is the stack.
 #
+# Assembled with the symbol SPIN it does not sleep between two records, but changes one page of its memory after another,
+# from DIRTY_FROM to DIRTY_TO and from the beginning again, with SPIN turns of an empty loop after each: a guest that is
+# hard to move, and easier when its processor is slowed.
+#
 # Disk: sectors from 0 this program, VIOLATIONS reports from VIOLATION_START, SLOTS records from RING_START.
 # Counter c is in slot c modulo SLOTS; counting starts with 1. The numbers stand in the first sector for readers.
 # Record:    0 "HACTREC1"   8 boot id  16 counter  24 nonce  32 nonce of the record before  40 BIOS ticks
@@ -43,8 +47,14 @@
 .set until_said, VARIABLES + 36  #  2 bytes
 .set drive, VARIABLES + 38      #   1 byte, as is the next
 .set may_sleep, VARIABLES + 39  #   nonzero while a transfer is under way, and the clock's handler is not halting
-.set VARIABLES_END, VARIABLES + 40
+.set next_page, VARIABLES + 40  #   4 bytes
+.set VARIABLES_END, VARIABLES + 44
 .set STACK, 0xb000              # its end
+
+.set DIRTY_FROM, 16 << 20
+.set DIRTY_TO, 80 << 20
+.set AT_ONCE, 8                 # pages between two looks at the time
+.set PAGE, 4096
 
 .set TICKS, 2                   # from one record to the next
 .set TICKS_SEEN, 0x46c          # the BIOS's count of ticks; it starts anew at midnight
@@ -150,7 +160,12 @@ main:
 next_record:
     movw $TICKS, %cx
 1:  movl TICKS_SEEN, %eax
-2:  hlt
+2:
+.ifdef SPIN
+    call change_memory
+.else
+    hlt
+.endif
     cmpl TICKS_SEEN, %eax
     je 2b
     loop 1b
@@ -178,6 +193,45 @@ power_off:
     outw %ax, %dx
 1:  hlt
     jmp 1b
+
+.ifdef SPIN
+change_memory:                  # some pages above the first MiB, through a segment without a limit; SeaBIOS takes that
+    pushal                      # away at each transfer
+    cli
+    lgdtl flat
+    movl %cr0, %eax
+    orb $1, %al
+    movl %eax, %cr0
+    movw $8, %bx
+    movw %bx, %fs
+    andb $0xfe, %al
+    movl %eax, %cr0
+    sti
+    movl next_page, %edi
+    movw $AT_ONCE, %dx
+1:  cmpl $DIRTY_FROM, %edi
+    jb 2f
+    cmpl $DIRTY_TO, %edi
+    jb 3f
+2:  movl $DIRTY_FROM, %edi
+3:  incl %fs:(%edi)
+    addl $PAGE, %edi
+    movl $SPIN, %ecx
+4:  decl %ecx
+    jnz 4b
+    decw %dx
+    jnz 1b
+    movl %edi, next_page
+    popal
+    ret
+
+.balign 8
+descriptors:                    # none, and one of data over the whole address space
+    .quad 0, 0x00cf92000000ffff
+flat:
+    .word flat - descriptors - 1
+    .long descriptors
+.endif
 
 beat:                           # one record: look back and ahead, write
     call look

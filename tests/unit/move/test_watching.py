@@ -29,7 +29,7 @@ def test_waiting_before_and_after_the_migration_are_told_apart() -> None:
     tell = watching._Narrator(lambda progress: heard.append(progress.phase))
     for phase in (WAITING, "migrating", WAITING, "handing over"):
         tell(Progress(phase))
-    assert heard == [WAITING, "migrating", "migrated; Pacemaker takes note", "handing over"]
+    assert heard == [WAITING, "migrating", "the copy has ended; Pacemaker takes note", "handing over"]
 
 
 def test_preflight_judges_the_guest_as_it_runs_and_not_as_the_spec_will_have_it() -> None:
