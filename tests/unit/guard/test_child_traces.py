@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -290,6 +290,19 @@ def test_a_silent_program_that_hangs_is_given_up_and_killed() -> None:
     assert not command.wait(0.0)
     command.kill()
     assert is_reaped(command.pid)
+
+
+def test_a_program_that_is_given_up_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Command] = []
+
+    class Noted(Command):
+        def __init__(self, argv: Sequence[str]) -> None:
+            super().__init__(argv)
+            made.append(self)
+
+    monkeypatch.setattr(child, "Command", Noted)
+    assert run(["sleep", "60"], 0.05).code is None
+    assert is_reaped(made[0].pid)
 
 
 def test_no_time_left_is_no_error() -> None:
