@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 CODE = re.compile(r"\bHA\d{3}\b")
 DONE, REFUSED, FAILED, SKIPPED = "done", "refused", "failed", "skipped"
-SAID = 300
+SAID = 600
 """Characters of a command's output that a deed keeps."""
 
 

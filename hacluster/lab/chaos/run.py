@@ -39,6 +39,9 @@ class Run:
             while time.monotonic() - begun < seconds and not self._over():
                 self.report.rounds += 1
                 self._round(next(drawn))
+        except KeyboardInterrupt:
+            self.scene.undo_all()
+            raise
         finally:
             self.report.seconds = self.observer.now()
             self.observer.stop()
@@ -47,6 +50,13 @@ class Run:
 
     def _over(self) -> bool:
         return self.stop_when_twice and self.observer.suspicion.is_set()
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait that long, or until the run is over; whether it is."""
+        if self.stop_when_twice:
+            return self.observer.suspicion.wait(seconds)
+        time.sleep(seconds)
+        return False
 
     def _round(self, steps: Sequence[menu.Step]) -> None:
         number = self.report.rounds
@@ -78,7 +88,7 @@ class Run:
         self.scene.tell(f"        at rest after {time.monotonic() - begun:.0f} s")
 
     def _step(self, number: int, step: menu.Step) -> None:
-        if self.observer.suspicion.wait(step.at) and self.stop_when_twice:
+        if self._waited(step.at):
             return
         at, heal = self.observer.now(), None
         if self.scene.kind not in step.verb.kinds:
@@ -92,8 +102,7 @@ class Run:
                 deed = Deed(FAILED, str(refused))
         self._note(Done(number, at, step, deed))
         if heal is not None:
-            if not self._over():
-                time.sleep(max(0.0, step.aim.seconds - (self.observer.now() - at)))
+            self._waited(max(0.0, step.aim.seconds - (self.observer.now() - at)))
             self._heal(heal, step)
 
     def _heal(self, heal: Healing, step: menu.Step) -> None:
