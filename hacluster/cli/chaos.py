@@ -43,11 +43,11 @@ def chaos(
         stock=stock,
         tell=lambda line: print(line, file=told, flush=True),
     )
-    if as_json:
-        render.json_out(report.as_json())
-    else:
-        show(report)
     found = theatre.findings(report, name)
+    if as_json:
+        render.json_out({**report.as_json(), "problems": [problem.as_json() for problem in found]})
+        raise typer.Exit(1 if found else 0)
+    show(report)
     if found:
         raise Refused(found)
 

@@ -36,6 +36,8 @@ class Stock(Scene):
         for words in (*self._fencing(), *self._storage(), *self._resources()):
             self._do(first, ["pcs", *words])
         self._do(first, ["pcs", "property", "set", "stonith-enabled=true"])
+        # As `pcs cluster setup` of pcs 0.11 leaves it; without it `pcs resource move` moves nothing.
+        self._do(first, ["pcs", "resource", "defaults", "update", "resource-stickiness=1"])
 
     def _do(self, node: str, argv: list[str]) -> None:
         done = self.run(node, argv, 120)
