@@ -127,8 +127,7 @@ class Migration:
 
     `bandwidth` is MiB/s, `downtime` ms, `timeout` seconds for the whole migration; None leaves libvirt's default.
     `parallel` is the number of connections, None is one. `post_copy` lets the guest run on the target before all of
-    its memory is there; only where every disk
-    is a file on GFS2, so that QEMU's image lock covers the switch-over.
+    its memory is there; only where QEMU's image lock (files on GFS2) or a lease covers the switch-over.
     """
 
     mode: Literal["live", "cold", "none"] = "live"

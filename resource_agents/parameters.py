@@ -96,8 +96,8 @@ def _contradictions(vm: Vm) -> list[str]:
     found = []
     if vm.post_copy and vm.handover == "paused":
         found.append(
-            "post_copy lets the guest run on the target before the source has ended, so it needs handover=running, "
-            "and that a lock of the disks which covers the switch-over; move it with auto_converge instead"
+            "post_copy lets the guest run on the target before the source has ended, so it needs handover=running or "
+            "leased, and that a lock of the disks which covers the switch-over; move it with auto_converge instead"
         )
     if vm.post_copy and vm.parallel:
         found.append("post_copy and migration_parallel exclude each other: QEMU fetches pages over one connection")

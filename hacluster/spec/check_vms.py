@@ -17,7 +17,7 @@ from hacluster.spec.wording import join, nearest, quoted
 
 
 def check(vms: dict[str, Table], guests: dict[str, Guest], draft: dict[str, dict[str, Table]], found: Found) -> None:
-    """Add what is wrong with the VMs; `draft` has the spec's nodes, storage and networks."""
+    """Add what is wrong with the VMs; `draft` has the spec's nodes, storage, networks and libvirt."""
     nodes, storages, networks = draft["nodes"], draft["storage"], draft["networks"]
     for guest in guests.values():
         for disk in guest.disks:
@@ -26,7 +26,7 @@ def check(vms: dict[str, Table], guests: dict[str, Guest], draft: dict[str, dict
             network_of(nic, networks, found)
         if guest.domain is None:
             _machine(guest, vms[guest.name], found)
-        _policy(guest, vms[guest.name], storages, found)
+        _policy(guest, vms[guest.name], draft, found)
     for vm in vms.values():
         for name in vm["storage"] or ():
             if name not in storages:
@@ -117,17 +117,20 @@ def _machine(guest: Guest, vm: Table, found: Found) -> None:
     )
 
 
-def _policy(guest: Guest, vm: Table, storages: dict[str, Table], found: Found) -> None:
+def _policy(guest: Guest, vm: Table, draft: dict[str, dict[str, Table]], found: Found) -> None:
     migration, where = vm["migration"] or {}, f"{vm['where']}.migration"
     if not migration.get("post_copy"):
         return
-    bare = [disk.path for disk in guest.disks if disk.writable and not _locked(disk, storages)]
-    if bare or not guest.disks:
+    writable = [disk for disk in guest.disks if disk.writable]
+    bare = [disk.path for disk in writable if not _locked(disk, draft["storage"])]
+    leased = draft["libvirt"]["handover"] == "running"  # type: ignore[comparison-overlap]  # a section, not tables
+    if not writable or (bare and not leased):
         found.append(
             kinds.POST_COPY(
                 f"{bare[0] if bare else guest.name} has no lock that would hold on every node",
                 where=f"{where}.post_copy",
-                remedy="use auto_converge = true instead, or put every disk into a file on GFS2",
+                remedy="use auto_converge = true instead, put the disks into files on GFS2, or give them leases: "
+                '[libvirt] lock_driver = "lockd", handover = "running"',
             )
         )
     if migration.get("parallel"):

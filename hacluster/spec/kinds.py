@@ -227,9 +227,9 @@ HARDWARE = kind("HA170", "Hardware that QEMU cannot build", "QEMU would refuse t
 POST_COPY = kind(
     "HA171",
     "Post-copy without a lock under the disks",
-    "In post-copy the guest runs on the target while its source exists. Only QEMU's image lock, on files that all "
-    "nodes lock together (GFS2), keeps the source from writing then; the run-lock alone lets no guest run before its "
-    "source has ended.",
+    "In post-copy the guest runs on the target while its source exists. Only QEMU's image lock on files that all nodes "
+    "lock together (GFS2), or libvirt's lease, keeps the source from writing then; the run-lock alone lets no guest "
+    "run before its source has ended.",
 )
 POLICY = kind(
     "HA172",

@@ -166,7 +166,7 @@ MIGRATION = Section(
             "post_copy",
             Flag(),
             "Let the guest run on the target after one pass and fetch the rest of its memory. It always converges, but "
-            "if the connection breaks meanwhile the guest's memory is lost. Only with every disk in a file on GFS2.",
+            "if the connection breaks meanwhile the guest's memory is lost. Only with disks in GFS2 files, or leased.",
             False,
         ),
         Field("parallel", Whole(2, 255), "Connections to copy over, for a network faster than one core. Default: one."),

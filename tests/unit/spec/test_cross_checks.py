@@ -155,9 +155,14 @@ def test_the_whole_is_right_before_a_mistake_is_made() -> None:
     assert findings(ALL + DB) == []
 
 
-def test_post_copy_is_right_where_gfs2_locks_every_disk() -> None:
+def test_post_copy_is_right_where_gfs2_locks_every_disk_or_leases_do() -> None:
     policy = ("vcpus = 1", "vcpus = 1\nmigration = { post_copy = true }")
     assert findings(changed(policy, ("/vm/web", "/g/web"), text=ALL)) == []
+    leases = '[libvirt]\nlock_driver = "lockd"\nlockspace_dir = "/g/leases"\nhandover = "running"\n'
+    assert findings(leases + changed(policy, ("/vm/web.img", "/dev/luns/web"), text=ALL)) == []
+    assert findings(leases + changed(policy, ('disks = [{ path = "/vm/web.img", format = "raw" }]', ""), text=ALL)) == [
+        ("HA171", "vms.web.migration.post_copy")
+    ]
 
 
 def test_a_group_may_carry_two_file_systems_a_volume_may_not() -> None:
