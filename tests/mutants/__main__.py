@@ -100,7 +100,7 @@ def run_tests(tests: list[str], limit: float) -> str:
 def _pytest(tests: list[str]) -> int:
     import pytest
 
-    quietly = ["-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider"]
+    quietly = ["-x", "-q", "--no-header", "--tb=line", "--assert=plain", "-p", "no:cacheprovider"]
     return int(pytest.main([*quietly, "-m", "not lab and not tools and not model", *tests]))
 
 
