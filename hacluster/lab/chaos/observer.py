@@ -69,6 +69,7 @@ class Observer(threading.Thread):
         self.judges = {vm: Judge(vm) for vm in canaries}
         self.services = {vm: Service(vm, 0.0, 0.0) for vm in canaries}
         self.suspicion = threading.Event()
+        self.began = 0.0
         self.samples = 0
         self.slowest = 0.0
         self.broken: BaseException | None = None
@@ -102,6 +103,12 @@ class Observer(threading.Thread):
     def runs(self, vm: str, within: float = DOWN) -> bool:
         """Whether the guest's counter went on within the last seconds."""
         return self.now() - self.services[vm].last < within
+
+    def count_from_now(self) -> None:
+        """Count availability, restarts and moves from here: setting a cluster up is no outage."""
+        now = self.now()
+        self.began = now
+        self.services = {vm: Service(vm, now, now) for vm in self.services}
 
     def stop(self) -> None:
         """End the watch. Raises what ended it before, if anything did: a watch that was not kept proves nothing."""

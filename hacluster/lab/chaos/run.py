@@ -34,6 +34,7 @@ class Run:
     def whole(self, seconds: float) -> Report:
         """Make chaos for this long; the round that has begun is finished. The observer is stopped afterwards."""
         begun = time.monotonic()
+        self.observer.count_from_now()
         drawn = menu.rounds(self.report.seed, self.every, self.scene.nodes, list(self.scene.vms))
         try:
             while time.monotonic() - begun < seconds and not self._over():
@@ -43,9 +44,10 @@ class Run:
             self.scene.undo_all()
             raise
         finally:
-            self.report.seconds = self.observer.now()
+            ended = self.observer.now()
+            self.report.seconds = ended - self.observer.began
             self.observer.stop()
-            self._finish()
+            self._finish(ended)
         return self.report
 
     def _over(self) -> bool:
@@ -122,7 +124,7 @@ class Run:
             f"{done.deed.outcome} {done.deed.said}"
         )
 
-    def _finish(self) -> None:
+    def _finish(self, ended: float) -> None:
         report, observer = self.report, self.observer
         report.twice = observer.twice()
         report.helped = list(self.scene.helped)
@@ -132,7 +134,7 @@ class Run:
             boots, findings = disk(self.scene.bed, vm)
             report.vms.append(
                 VmReport(
-                    vm, service.share(report.seconds), service.longest, service.restarts, service.failovers,
+                    vm, service.share(ended), service.longest, service.restarts, service.failovers,
                     service.live_moves, judge.most, judge.present, judge.seconds_twice, boots, findings,
                 )
             )  # fmt: skip
