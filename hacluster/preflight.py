@@ -191,7 +191,7 @@ def _where(q: Question) -> Iterator[Problem]:
             yield NOT_SEALED(
                 f"{q.source} runs {q.vm.name} without holding its run-lock exclusively",
                 where=f"vm {q.vm.name}",
-                remedy=f"hactl vm show {q.vm.name}",
+                remedy=f"hactl lock show {q.vm.name}",
                 lock=mode_on(q.facts, q.source, q.vm.uuid),
             )
         if state not in (None, "running"):

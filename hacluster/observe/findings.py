@@ -231,7 +231,7 @@ def _vm(vm: VmView, now: float | None) -> Iterator[Problem]:
         yield SECOND_COPY(
             f"{vm.name} has copies on {' and '.join(vm.copies)}, and no move explains it",
             where=where,
-            remedy=f"hactl vm show {vm.name}",
+            remedy=f"hactl lock show {vm.name}",
             locks=vm.lock,
         )
     if state.UNKNOWN in vm.state:
@@ -273,7 +273,7 @@ def _lock(vm: VmView) -> Iterator[Problem]:
         yield NO_LOCK(
             f"{vm.name} runs on {vm.node} without being sealed there",
             where=f"vm {vm.name}",
-            remedy=f"hactl vm show {vm.name}",
+            remedy=f"hactl lock show {vm.name}",
             lock=vm.lock,
         )
 
