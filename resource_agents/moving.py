@@ -36,6 +36,11 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
     """Send the VM to `vm.target`. 0 only when it is proved to be gone from here and is there."""
     if not vm.target:
         raise Failed("migrate_to without a target", ERR_CONFIGURED)
+    if deadline.over(AFTERWARDS):
+        raise Failed(
+            f"{vm.name} stays on {vm.node}: the timeout of migrate_to ({vm.timeout:.0f} s) is too short, for "
+            f"{AFTERWARDS:.0f} s of it are kept to look at both hosts after the copy"
+        )
     _need_quorum(vm)
     _need_guard(vm)
     _choose_handover(vm)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hacluster.guard.proof import ABSENT, PRESENT, UNKNOWN
+from resource_agents.codes import Failed
 from resource_agents.hook import nonce_of
-from resource_agents.moving import ARRIVED, BOTH, LOST, STAYED, UNCLEAR, destination, mark_move, outcome
+from resource_agents.moving import ARRIVED, BOTH, LOST, STAYED, UNCLEAR, destination, mark_move, migrate_to, outcome
 from resource_agents.policy import arguments
-from resource_agents.vm import Vm
+from resource_agents.vm import Deadline, Vm
 
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
 NONCE = "0123456789abcdef"
@@ -100,3 +101,10 @@ COMMON = ["--live", "--abort-on-error"]
 def test_the_policy_as_virsh_takes_it(parameters: dict[str, str], expected: list[str]) -> None:
     values = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
     assert arguments(Vm(values | {"OCF_RESKEY_uuid": UUID})) == COMMON + expected
+
+
+def test_a_timeout_that_leaves_no_time_for_the_copy_is_told_before_anything_is_done() -> None:
+    given = {"uuid": UUID, "CRM_meta_migrate_target": "n2", "CRM_meta_timeout": "15000", "CRM_meta_on_node": "n1"}
+    vm = Vm({"OCF_RESOURCE_INSTANCE": "web", **{f"OCF_RESKEY_{name}": value for name, value in given.items()}})
+    with pytest.raises(Failed, match=r"the timeout of migrate_to \(15 s\) is too short"):
+        migrate_to(vm, Deadline(vm.timeout))
