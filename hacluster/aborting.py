@@ -48,6 +48,7 @@ PATIENCE = 120.0
 _CALM = 2
 """How often in a row Pacemaker must have nothing to do before a claim counts as one that nothing comes of."""
 _TRIES = 3
+_FORGETTING = "the copy is cancelled; Pacemaker forgets it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ def _live(world: World, vm: managed.ManagedVm, claim: Claim, tell: Tell, limit: 
         calm = calm + 1 if world.pacemaker.idle() is True else 0
         phase = "the cluster does not answer"
         try:
-            ended = _next(world, vm, claim, calm)
+            ended = _next(world, vm, claim, calm, tell)
         except Unreachable as error:
             phase = f"{phase} ({error})"
         else:
@@ -210,7 +211,7 @@ def _live(world: World, vm: managed.ManagedVm, claim: Claim, tell: Tell, limit: 
         world.clock.sleep(PACE)
 
 
-def _next(world: World, vm: managed.ManagedVm, claim: Claim, calm: int) -> Wait | str:
+def _next(world: World, vm: managed.ManagedVm, claim: Claim, calm: int, tell: Tell) -> Wait | str:
     """One look at a live move that is to end, and what follows from it; the VM's node when it has ended."""
     seen = picture(world, claim)
     intent = intent_of(vm, claim, seen)
@@ -224,10 +225,11 @@ def _next(world: World, vm: managed.ManagedVm, claim: Claim, calm: int) -> Wait 
         if isinstance(step, Wait):
             return step
         if isinstance(step, Failed):
+            tell(Progress(_FORGETTING))
             clear(world, claim, step)
             if not step.clean_up:
                 raise Refused(step.problem)
-        return Wait("the copy is cancelled; Pacemaker forgets it")
+        return Wait(_FORGETTING)
     if seen.claim is not None:
         if problem := _no_way_back(claim, seen.online, new):
             raise Refused(problem)

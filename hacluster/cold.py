@@ -142,6 +142,8 @@ def _holders(scene: Scene, uuid: str) -> tuple[str, ...]:
 
 
 def _failed(new: tuple[Operation, ...], name: str) -> Operation | None:
-    """The last failure of that operation, unless it has succeeded since."""
-    mine = sorted((op for op in new if op.name == name and not op.pending), key=lambda op: op.changed)
-    return mine[-1] if mine and mine[-1].failed else None
+    """The newest failure of that operation, unless the same node has succeeded since."""
+    last: dict[str, Operation] = {}
+    for op in sorted((op for op in new if op.name == name and not op.pending), key=lambda op: op.call):
+        last[op.node] = op
+    return max((op for op in last.values() if op.failed), key=lambda op: op.changed, default=None)

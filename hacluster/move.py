@@ -57,6 +57,8 @@ HANDOVER_FAILED = kind(
 
 
 WAITING = "waiting for Pacemaker"
+ABORTED = "canceled by client"
+"""libvirt's words for a migration that somebody ended through it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,9 @@ def _after_failed_migration(
         problem = MIGRATION_FAILED(
             f"{intent.vm} was not moved: {failure.reason or 'the agent gave no reason'}",
             where=f"vm {intent.vm}",
-            remedy=f"mend the cause, then: hactl vm move {intent.vm} {intent.target}",
+            remedy=f"somebody ended it, with hactl vm move {intent.vm} --abort or virsh domjobabort; hactl vm list"
+            if ABORTED in failure.reason
+            else f"mend the cause, then: hactl vm move {intent.vm} {intent.target}",
             still_runs_on=intent.source,
         )
         return Failed(problem, drop_claim=True, clean_up=True)

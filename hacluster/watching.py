@@ -19,7 +19,7 @@ from hacluster.cib import managed
 from hacluster.claim import Claim, How
 from hacluster.claiming import STILL_MOVING, before
 from hacluster.forget import forget
-from hacluster.move import MIGRATION_FAILED, WAITING, Arrived, Failed, Intent, Step, View, Wait, decide
+from hacluster.move import ABORTED, MIGRATION_FAILED, WAITING, Arrived, Failed, Intent, Step, View, Wait, decide
 from hacluster.ports import Unknown, Unreachable, World
 from hacluster.problems import Problem, Refused
 
@@ -232,7 +232,7 @@ class _Narrator:
 
     def explained(self, problem: Problem) -> Problem:
         """A failed migration with the speeds that were seen, when the guest was the faster one."""
-        if problem.code != MIGRATION_FAILED.code or not self._outrun:
+        if problem.code != MIGRATION_FAILED.code or not self._outrun or ABORTED in problem.message:
             return problem
         vm = problem.where.removeprefix("vm ")
         return replace(

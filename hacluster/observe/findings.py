@@ -255,10 +255,11 @@ def _claim(vm: VmView, now: float | None) -> Iterator[Problem]:
     # A claim is older than its migration by a moment, and younger than the claim's own end by another.
     if vm.claim is None or now is None or vm.state.startswith("moving") or now - vm.claim.since <= _CLAIM_GRACE:
         return
+    stays = "" if vm.wanted else f", and {vm.name} stays stopped until somebody goes on with it"
     yield LEFTOVER_CLAIM(
-        f"the claim of a move to {vm.claim.target} is still there",
+        f"the claim of a move to {vm.claim.target} is still there{stays}",
         where=f"vm {vm.name}",
-        remedy=f"hactl vm move {vm.name} --resume",
+        remedy=f"hactl vm move {vm.name} --resume; or end it: hactl vm move {vm.name} --abort",
         owner=vm.claim.owner or "unknown",
         age=f"{int(now - vm.claim.since)} s" if vm.claim.since else "unknown",
     )

@@ -96,6 +96,16 @@ def test_a_silent_libvirt_is_not_blamed_on_the_cpu_model() -> None:
     assert "model" not in silent.remedy
 
 
+def test_a_cold_move_needs_nothing_that_only_a_migration_needs() -> None:
+    with_device = etree.fromstring("<domain><memory>1024</memory><devices><hostdev/></devices></domain>")
+    old = {**at_source(), "n1": replace(host("n1", "PRESENT", "EX"), guard_version="0", hook_ok=False)}
+    asked = replace(GOOD, vm=replace(WEB, meta={}), domain=with_device, facts=old, cold=True)
+    assert codes(asked) == []
+    assert codes(replace(asked, facts=with_target(hook_ok=False))) == ["HA418"]
+    assert codes(replace(asked, facts=with_target(mem_available=1 << 20))) == ["HA416"]
+    assert codes(replace(asked, facts=at_source("PW"))) == ["HA405"]
+
+
 def test_a_host_device_forbids_a_live_move() -> None:
     with_device = etree.fromstring("<domain><memory>1024</memory><devices><hostdev/></devices></domain>")
     assert codes(replace(GOOD, domain=with_device)) == ["HA419"]
