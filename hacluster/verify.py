@@ -99,4 +99,5 @@ def _barriers(stands: Barriers) -> dict[str, object]:
         "image_lock": None if stands.image_lock == "unknown" else stands.image_lock,
         "lease": None if stands.lease == "unknown" else stands.lease,
         "handover": stands.handover,
+        "storage": list(stands.storage),
     }

@@ -66,7 +66,7 @@ def _pacemaker(found: Verified, node: str) -> str:
 
 
 def _vms(found: Verified) -> Table:
-    table = table_of("VM", "state", "run-lock", "fencing", "image lock", "lease", "hand-over")
+    table = table_of("VM", "state", "run-lock", "fencing", "disks on", "image lock", "lease", "hand-over")
     for vm in found.seen.vms:
         stands = found.barriers[vm.name]
         lock = paint(vm.lock) if vm.agent == "hacluster" else f"– ({escape(vm.agent)})"
@@ -75,6 +75,7 @@ def _vms(found: Verified) -> Table:
             paint(vm.state),
             lock,
             _fencing(stands),
+            escape(", ".join(stands.storage)) or "?",
             _REACH[stands.image_lock],
             _REACH[stands.lease],
             stands.handover,

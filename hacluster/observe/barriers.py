@@ -31,6 +31,7 @@ class Barriers:
     `unfenceable` are the nodes that no working fence device targets, `fencing` whether Pacemaker fences at all;
     `run_lock` is None for a VM that is not guarded, else whether it is sealed where it runs and every node's hook
     stands; `image_lock` and `lease` say how far they reach; `handover` is the CIB's word: paused or running.
+    `storage` says what its disks are: block, missing, or the file system that a file is on; empty when nobody tells.
     """
 
     fencing: bool
@@ -39,6 +40,7 @@ class Barriers:
     image_lock: Reach
     lease: Reach
     handover: str
+    storage: tuple[str, ...] = ()
 
     @property
     def disks_locked(self) -> bool | None:
@@ -63,6 +65,7 @@ def barriers(vm: VmView, configured: ManagedVm | None, seen: Observation, audits
         image_lock=_image_lock(vm, disks),
         lease=_lease(vm, seen),
         handover=configured.parameters.get("handover", "paused") if configured is not None else "running",
+        storage=tuple(sorted({disk.filesystem or disk.kind for disk in disks or ()})),
     )
 
 

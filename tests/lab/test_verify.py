@@ -139,7 +139,8 @@ def test_a_healthy_cluster_passes_and_shows_what_stands_under_each_vm(admin: Adm
     assert "nothing is wrong" in admin.do("verify")
     told = json.loads(admin.do("verify", "--json"))
     lun = {"fencing": True, "run_lock": True, "image_lock": "node", "lease": "none", "handover": "paused"}
-    assert {vm["name"]: vm["barriers"] for vm in told["vms"]} == {"db": lun, "mail": lun, "web": lun}
+    block, file = {**lun, "storage": ["block"]}, {**lun, "storage": ["ext4"]}
+    assert {vm["name"]: vm["barriers"] for vm in told["vms"]} == {"db": block, "mail": file, "web": block}
 
 
 @pytest.mark.parametrize("what", AT_ONCE)

@@ -347,6 +347,13 @@ def test_heartbeats_agent_on_a_bare_disk_has_only_fencing_under_it() -> None:
     assert audit_vms.ONLY_FENCING.code in audited(BOTH, facts, raw=raw)
 
 
+@pytest.mark.parametrize(
+    ("disks", "words"), [(disk(QEMU), ("block",)), ((*FILE, *disk(QEMU)), ("block", "gfs2")), (None, ())]
+)
+def test_what_its_disks_are_is_told(disks: tuple[HostDisk, ...] | None, words: tuple[str, ...]) -> None:
+    assert stands(cib(), {**BOTH, "n1": told("n1", disks=disks)}).storage == words
+
+
 def test_a_run_lock_stands_only_where_every_hook_does() -> None:
     assert stands(cib(), BOTH).run_lock is True
     assert stands(cib(), BOTH, small.changed("n2", hook_ok=False)).run_lock is False

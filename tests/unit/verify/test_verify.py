@@ -113,6 +113,7 @@ def test_the_document_has_each_nodes_audit_each_vms_barriers_and_the_findings() 
         "image_lock": "node",
         "lease": "none",
         "handover": "paused",
+        "storage": ["block"],
     }
     assert [problem["code"] for problem in told["problems"]] == ["HA509"]
 
