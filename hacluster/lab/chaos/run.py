@@ -11,6 +11,7 @@ from hacluster.lab.canary import NotACountingDisk
 from hacluster.lab.chaos import menu
 from hacluster.lab.chaos.deeds import DONE, FAILED, SKIPPED, Deed, Missed
 from hacluster.lab.chaos.report import Done, End, Incident, Report, VmReport
+from hacluster.lab.chaos.rest import Rest
 from hacluster.lab.chaos.scene import Scene
 from hacluster.lab.chaos.verb import Healing, Verb
 from hacluster.problems import Refused
@@ -83,7 +84,7 @@ class Run:
         if self._over():
             return
         begun = time.monotonic()
-        for name, found in self.scene.settle(SETTLES_WITHIN).items():
+        for name, found in Rest(self.scene).reach(SETTLES_WITHIN).items():
             end = End(number, name, found, self.scene.explained(name))
             self.report.ends.append(end)
             self.scene.tell(f"        NOT WELL {name}: {found}; {end.explained or 'unexplained'}")

@@ -7,7 +7,6 @@ between a cluster that hactl applied and one that was set up as the guides do.
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 
 from lxml import etree
@@ -26,11 +25,6 @@ OTHER_KIND = kind(
 )
 
 SPEC = "/etc/hacluster/cluster.toml"
-LOOK_EVERY = 1.0
-START_DAEMONS_AFTER = 25.0
-CYCLE_AFTER = 75.0
-CLEAN_UP_AFTER = 20.0
-CLEAN_UP_EVERY = 40.0
 
 
 class Scene:
@@ -135,11 +129,12 @@ class Scene:
         return [node for node in self.nodes if self.bed.power(node, "status") == "on"]
 
     def prompt(self, without: str = "") -> str:
-        """A node to type cluster commands on: the first one that is on. Raises Missed."""
+        """A node to type cluster commands on: the first one that has quorum, else one that is on. Raises Missed."""
         found = [node for node in self.powered() if node != without]
         if not found:
             raise Missed("no node is on")
-        return found[0]
+        quorate = (node for node in found if self.run(node, ["crm_node", "-q"], 3).stdout.strip() == "1")
+        return next(quorate, found[0])
 
     def home(self, aim: Aim) -> str:
         """Where the VM runs. Raises Missed when it does not."""
@@ -173,7 +168,7 @@ class Scene:
         if self.bed.power(node, "status") != "off":
             self.bed.link(node, True)
 
-    # ---- rest
+    # ---- the whole cluster
 
     def undo_all(self) -> None:
         """Undo what a run that was broken off may have left: wires, boards, daemons that stand still."""
@@ -184,78 +179,6 @@ class Scene:
             self.plug(node)
             self.run(node, ["pkill", "-CONT", "."], 15)
 
-    def settle(self, timeout: float) -> dict[str, str]:
-        """Bring the cluster to rest as an admin would; what is not well at the end, by VM or node, or nothing.
-
-        Power and wires are given back at once. An admin waits before he starts daemons, cycles a node, or cleans up.
-        """
-        begun = time.monotonic()
-        since: dict[str, float] = {}
-        cleaned: dict[str, float] = {}
-        wrong: dict[str, str] = {}
-        while time.monotonic() - begun < timeout:
-            self._power_up()
-            wrong = self.unsettled() or self.doubts()
-            if not wrong:
-                return {}
-            now = time.monotonic()
-            since = {name: since.get(name, now) for name in wrong}
-            nodes = [name for name in wrong if name in self.nodes]
-            for node in nodes:
-                self._help_node(node, now - since[node])
-            for name in wrong if not nodes else ():
-                if now - since[name] > CLEAN_UP_AFTER and now - cleaned.get(name, 0.0) > CLEAN_UP_EVERY:
-                    cleaned[name] = now
-                    words = self.rescue(name) if name in self.vms else ["crm_resource", "--cleanup", "-r", name]
-                    self._help(f"{' '.join(words)} ({wrong[name]})", self.prompt(), words)
-            time.sleep(LOOK_EVERY)
-        return wrong
-
-    def _power_up(self) -> None:
-        for node in self.nodes:
-            state = self.bed.power(node, "status")
-            if state == "frozen":
-                self.bed.power(node, "thaw")
-            elif state == "off":
-                self.switch_on(node)
-
-    def _help_node(self, node: str, seconds: float) -> None:
-        if CYCLE_AFTER < seconds < CYCLE_AFTER + 2 * LOOK_EVERY:
-            self.helped.append(f"power cycle {node}")
-            self.tell(f"  helped: power cycle {node}")
-            self.bed.power(node, "cycle")
-        elif START_DAEMONS_AFTER < seconds < START_DAEMONS_AFTER + 2 * LOOK_EVERY:
-            self._help(f"systemctl start on {node}", node, ["systemctl", "start", "corosync", "pacemaker", "libvirtd"])
-
-    def _help(self, what: str, node: str, argv: Sequence[str]) -> None:
-        self.helped.append(what)
-        self.tell(f"  helped: {what}")
-        self.run(node, argv, 120)
-
-    def unsettled(self) -> dict[str, str]:
-        """What a cheap look finds: nodes that are not online, VMs that do not count, a transition under way."""
-        status = self.crm_mon()
-        if status is None:
-            return {self.nodes[0]: "no node shows the cluster's status"}
-        online = {str(node.get("name")) for node in status.iterfind("nodes/node[@online='true']")}
-        found = {node: "not online" for node in self.nodes if node not in online}
-        for node in status.iterfind("nodes/node[@pending='true']"):
-            found[str(node.get("name"))] = "pending"
-        for vm in self.vms:
-            homes = [
-                str(node.get("name"))
-                for resource in status.iterfind(f".//resource[@id='{vm}']")
-                for node in resource.iterfind("node")
-            ]
-            failed = status.find(f".//resource[@id='{vm}'][@failed='true']")
-            if failed is not None:
-                found[vm] = "Pacemaker counts it as failed"
-            elif homes != self.observer.places(vm):
-                found[vm] = f"Pacemaker has it on {_list(homes)}, there are copies on {_list(self.observer.places(vm))}"
-            elif not self.observer.runs(vm):
-                found[vm] = "its guest does not count"
-        return found
-
     def crm_mon(self) -> etree._Element | None:
         """Pacemaker's status as the first node that has a DC tells it."""
         for node in self.powered():
@@ -265,7 +188,3 @@ class Scene:
                 if tree.find("summary/current_dc[@present='true']") is not None:
                     return tree
         return None
-
-
-def _list(nodes: Sequence[str]) -> str:
-    return " and ".join(nodes) or "no node"

@@ -10,6 +10,7 @@ from hacluster.lab.chaos.evidence import keep
 from hacluster.lab.chaos.guarded import Guarded
 from hacluster.lab.chaos.observer import Observer
 from hacluster.lab.chaos.report import Report
+from hacluster.lab.chaos.rest import Rest
 from hacluster.lab.chaos.run import SETTLES_WITHIN, Run
 from hacluster.lab.chaos.scene import SPEC, Scene
 from hacluster.lab.chaos.stock import Stock
@@ -61,7 +62,7 @@ def raise_curtain(bed: Bed, *, stock: bool, tell: Callable[[str], None]) -> Scen
 def _begin(scene: Scene) -> None:
     scene.undo_all()
     scene.set_up()
-    wrong = scene.settle(SETTLES_WITHIN)
+    wrong = Rest(scene).reach(SETTLES_WITHIN)
     if wrong:
         raise Refused(NOT_AT_REST(found, where=name, remedy="hactl status") for name, found in wrong.items())
 
