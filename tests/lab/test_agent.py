@@ -11,7 +11,7 @@ from hacluster.lab.bed import Bed
 from resource_agents.codes import metadata
 
 from .conftest import fresh_lab
-from .test_differential import HERE, THERE, Stage, make_stages, until
+from .test_differential import TARGET, Stage, make_stages, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
@@ -29,7 +29,7 @@ def joined(bed: Bed) -> Stage:
 
 @pytest.fixture
 def stage(joined: Stage) -> Iterator[Stage]:
-    """The guest running on HERE."""
+    """The guest running at home."""
     joined.begin()
     yield joined
     joined.end()
@@ -77,14 +77,14 @@ def test_a_move_follows_the_policy(stage: Stage, policy: dict[str, str]) -> None
     argv = "/tmp/virsh-argv"
     watch = f"until pgrep -af '^virsh .*migrate ' > {argv}; do :; done"
     stage.ok(f'timeout 30 bash -c "{watch}" >/dev/null 2>&1 & sleep 0.3')
-    stage.ok(stage.command("migrate_to", {"CRM_meta_migrate_target": THERE, **policy}, seconds=60))
-    arrive = stage.command("migrate_from", {"CRM_meta_migrate_source": HERE, **policy}, seconds=60)
-    stage.ok(arrive, THERE)
+    stage.ok(stage.command("migrate_to", {"CRM_meta_migrate_target": TARGET, **policy}, seconds=60))
+    arrive = stage.command("migrate_from", {"CRM_meta_migrate_source": stage.home, **policy}, seconds=60)
+    stage.ok(arrive, TARGET)
     said = stage.ok(f"cat {argv}")
     expected = "--parallel --parallel-connections 3 --bandwidth 50" if "migration_parallel" in policy else "--postcopy "
     assert expected in said
-    assert (stage.pids(), len(stage.pids(THERE))) == ([], 1)
-    assert stage.answer("monitor", THERE) == "0"
+    assert (stage.pids(), len(stage.pids(TARGET))) == ([], 1)
+    assert stage.answer("monitor", TARGET) == "0"
 
 
 def test_what_is_refused_is_not_started(stage: Stage) -> None:
