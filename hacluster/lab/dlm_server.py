@@ -12,7 +12,9 @@ import json
 import socket
 import sys
 from itertools import count
+from pathlib import Path
 
+from hacluster.lab.dlm_fencer import Fencer
 from hacluster.lab.dlm_table import Replies, Table
 
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 5))
@@ -22,11 +24,16 @@ LONGEST_LINE = 1 << 16
 class Server:
     """The table, and who is connected to it."""
 
-    def __init__(self, nodes: dict[str, str]) -> None:
+    def __init__(self, nodes: dict[str, str], run: Path) -> None:
         self.table = Table()
         self.nodes = nodes
+        self.fencer = Fencer(run, list(nodes.values()), self.unfenced)
         self.connections: dict[int, Connection] = {}
         self.numbers = count(1)
+
+    def unfenced(self) -> set[str]:
+        """The members of any lockspace that are dead and not known to be fenced."""
+        return {node for space in self.table.lockspaces.values() for node in space.dead}
 
     def deliver(self, replies: Replies) -> None:
         """Send replies to those that are still there; each then gets its next request in."""
@@ -42,6 +49,8 @@ class Server:
             self.deliver(self.table.off(node))
             for connection in [c for c in self.connections.values() if c.node == node]:
                 connection.drop()
+            if node in self.unfenced():
+                self.fencer.died(node)
         elif operation == "fenced":
             self.deliver(self.table.fenced(node))
         elif operation == "dump":
@@ -125,7 +134,7 @@ class Connection(asyncio.Protocol):
 
 async def serve(path: str, addresses: list[tuple[str, int]], nodes: dict[str, str]) -> None:
     """Serve nodes at `addresses` and the lab at the Unix socket `path`, for ever. `nodes` maps address to name."""
-    server = Server(nodes)
+    server = Server(nodes, Path(path).parent)
     loop = asyncio.get_running_loop()
 
     async def lab(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
