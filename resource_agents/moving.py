@@ -245,11 +245,11 @@ def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
         return codes.SUCCESS
     if where == LOST:
         raise Failed(f"{vm.name} ended during its move and runs nowhere: {said}; hactl vm cleanup {vm.name}")
+    if where in (STAYED, BOTH) and look(vm.name, vm.uuid).reason == "post-copy failed":
+        return _give_up(vm, lock, said, deadline)
     if where == STAYED:
         return _stay(vm, lock, said, deadline)
     if where == BOTH:
-        if look(vm.name, vm.uuid).reason == "post-copy failed":
-            return _give_up(vm, lock, said, deadline)
         if _recall(vm, deadline):
             return _stay(vm, lock, said, deadline)
         raise Failed(

@@ -65,8 +65,9 @@ class Lock:
             raise Unknown("no answer")
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["both halves", "the target's has gone"])
 @pytest.mark.parametrize("fails", [False, True], ids=["lock given back", "lock not given back"])
-def test_one_that_broke_off_leaves_neither_half(monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+def test_one_that_broke_off_leaves_neither_half(monkeypatch: pytest.MonkeyPatch, fails: bool, there: bool) -> None:
     calls: list[str] = []
     here = proof.Presence(proof.PRESENT, "a QEMU of it lives")
 
@@ -74,7 +75,7 @@ def test_one_that_broke_off_leaves_neither_half(monkeypatch: pytest.MonkeyPatch,
         calls.append(" ".join(argv))
         return Result(0, "", "")
 
-    monkeypatch.setattr(moving, "_ask_both", lambda *_: (here, frozenset(), True))
+    monkeypatch.setattr(moving, "_ask_both", lambda *_: (here, frozenset(), there))
     monkeypatch.setattr(moving, "look", lambda *_: sight("post-copy failed"))
     monkeypatch.setattr(moving, "run", run)
     monkeypatch.setattr(moving, "virsh", lambda _vm, _timeout, *words: calls.append(" ".join(words)))
