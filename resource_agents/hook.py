@@ -14,7 +14,7 @@ from hacluster.guard import proof, state, table
 from hacluster.guard.child import in_background
 from hacluster.guard.dlm import CR, DlmError
 from hacluster.guard.lock import RunLock
-from resource_agents import codes
+from resource_agents import codes, lock_driver
 
 SEAT = 0.8
 """Seconds for taking a seat: `virsh list` of everybody waits meanwhile."""
@@ -134,6 +134,8 @@ def migrate(name: str, uuid: str, xml: str, daemon: int) -> None:
     here = state.node_name()
     if not nonce:
         raise Vetoed(f"{name} is not moved by hand; to move it to {here}, type: hactl vm move {name} {here}")
+    if trouble := lock_driver.problem(state.read_pairs(state.LOCKSPACE) or {}):
+        raise Vetoed(f"{name} cannot arrive on {here}: {trouble}")  # libvirt would refuse to let the copy run
     try:
         # A marker of its own: a refusal must not take away the one of a start that is under way here.
         state.mark(uuid, ".arriving", daemon, lifetime=ANNOUNCED)

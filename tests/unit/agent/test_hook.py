@@ -12,7 +12,7 @@ from hacluster.guard import proof, state
 from hacluster.guard.dlm import CR, EX, NL, PW, Busy
 from hacluster.guard.proof import Process, Scan
 from hacluster.guard.state import State
-from resource_agents import hook
+from resource_agents import hook, lock_driver
 
 ROOT = Path(__file__).parents[3]
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
@@ -122,6 +122,12 @@ def test_an_announcement_serves_once(seen: Scan) -> None:
 
 def test_a_migration_by_hand_is_refused(seen: Scan) -> None:
     assert "is not moved by hand" in ask("migrate")
+
+
+def test_no_seat_where_the_leases_that_the_cib_wants_are_lost(seen: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_driver, "problem", lambda _record: "virtlockd on n2 does not run")
+    assert "web cannot arrive on n2: virtlockd on n2 does not run" in ask("migrate", NONCE)
+    assert state.read(UUID).mode == NL
 
 
 @pytest.mark.parametrize("operation", ["stopped", "release", "reconnect", "something new"])
