@@ -30,7 +30,7 @@ class Barriers:
 
     `unfenceable` are the nodes that no working fence device targets, `fencing` whether Pacemaker fences at all;
     `run_lock` is None for a VM that is not guarded, else whether it is sealed where it runs and every node's hook
-    stands; `image_lock` and `lease` say how far they reach; `handover` is the CIB's word: paused or running.
+    stands; `image_lock` and `lease` say how far they reach; `handover` is the CIB's word: paused, running or leased.
     `storage` says what its disks are: block, missing, or the file system that a file is on; empty when nobody tells.
     """
 
@@ -51,8 +51,11 @@ class Barriers:
 
     @property
     def switch_over(self) -> bool | None:
-        """Whether something keeps the two ends of a live move from running at once when a reply is lost."""
-        return True if self.handover == "paused" else self.disks_locked
+        """Whether something keeps the two ends of a live move from running at once when a reply is lost.
+
+        With handover=leased the agent looks for the leases itself, and pauses where one is missing.
+        """
+        return self.disks_locked if self.handover == "running" else True
 
 
 def barriers(vm: VmView, configured: ManagedVm | None, seen: Observation, audits: Audits) -> Barriers:

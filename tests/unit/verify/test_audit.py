@@ -331,6 +331,7 @@ NO_LEASES = leasing(leases("nop"), leases("nop"))
 def test_a_hand_over_by_libvirt_alone_needs_a_lock_under_every_disk() -> None:
     running = cib(handover="running")
     assert list(audited(BOTH, NO_LEASES, raw=running)) == [audit_vms.NO_SWITCH_OVER.code]
+    assert audited(BOTH, NO_LEASES, raw=cib(handover="leased")) == {}, "the agent pauses where a lease is missing"
     assert audited({**BOTH, "n1": told("n1", disks=FILE)}, NO_LEASES, raw=running) == {}
     shared = leases("lockd", "/leases", "gfs2")
     assert audited(BOTH, leasing(shared, shared), raw=running) == {}
