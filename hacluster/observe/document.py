@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hacluster.observe.views import NodeView, Observation, VmView
-from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
+from hacluster.ports import Domain, HeldLock, HostFacts, LeaseFacts, Unknown
 
 FORMAT = 1
 
@@ -54,6 +54,16 @@ def _node(node: NodeView) -> dict[str, object]:
         "libvirt": facts.libvirt_answers,
         "memory_total": facts.mem_total,
         "memory_available": facts.mem_available,
+        "leases": None if facts.leases is None else _leases(facts.leases),
+    }
+
+
+def _leases(leases: LeaseFacts) -> dict[str, object]:
+    return {
+        "directory": leases.directory or None,
+        "problem": leases.problem or None,
+        "bare": {uuid: list(disks) for uuid, disks in leases.bare.items()},
+        "left": list(leases.left),
     }
 
 

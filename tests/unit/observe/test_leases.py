@@ -9,7 +9,7 @@ import pytest
 from hacluster import lock_driver
 from hacluster.edge import lease_facts
 from hacluster.model import LockDriver
-from hacluster.observe import leases, observe
+from hacluster.observe import document, leases, observe
 from hacluster.ports import HostFacts, LeaseFacts
 from hacluster.problems import Kind, Problem
 from tests.unit.observe.test_read import UUID, cib, facts, monitor
@@ -88,6 +88,13 @@ def test_the_remedy_for_a_dead_virtlockd_names_the_guests_to_move() -> None:
     assert "systemctl restart libvirtd" in lost.remedy
     assert "hactl vm move web" in lost.remedy
     assert "hactl vm move web" in bare.remedy
+
+
+def test_the_document_has_each_nodes_leases() -> None:
+    told = {"n1": replace(facts("n1"), leases=replace(RIGHT, bare={UUID: ("/d",)})), "n2": facts("n2")}
+    first, second = document(observe(cib(), monitor(), told))["nodes"]
+    assert first["leases"] == {"directory": "/vm/leases", "problem": None, "bare": {UUID: ["/d"]}, "left": []}
+    assert second["leases"] is None
 
 
 def test_sanlock_needs_a_watchdog_on_each_node() -> None:
