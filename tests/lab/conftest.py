@@ -12,6 +12,7 @@ import pytest
 
 from hacluster.lab import host
 from hacluster.lab.bed import Bed
+from hacluster.lab.chaos.scene import Scene
 from hacluster.model import Cluster
 from hacluster.spec import load
 
@@ -68,6 +69,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Resul
         for node in lab.nodes():
             for what, command in ASKED.items():
                 report.sections.append((f"{node}: {what}", _asked(lab, node, command)))
+
+
+def look(scene: Scene) -> str:
+    """What the nodes say, for the report of a test that takes its lab down itself."""
+    lab = scene.bed
+    parts = [f"--- {node}: {what}\n{_asked(lab, node, asked)}" for node in lab.nodes() for what, asked in ASKED.items()]
+    return "\n".join(parts)
 
 
 def _asked(lab: Bed, node: str, command: str) -> str:

@@ -12,9 +12,8 @@ from hacluster.lab.bed import Bed
 from hacluster.lab.chaos.guarded import Guarded
 from hacluster.lab.chaos.observer import Observer
 from hacluster.lab.chaos.scene import Scene
-from tests.lab.conftest import cluster, fresh_lab
+from tests.lab.conftest import cluster, fresh_lab, look
 from tests.lab.scenarios.player import Player, elsewhere, renew
-from tests.lab.scenarios.verbs import Elsewhere
 from tests.scenarios.scenario import read
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
@@ -22,34 +21,55 @@ pytestmark = [pytest.mark.lab, pytest.mark.root]
 FILES = sorted(path for path in (Path(__file__).parents[1] / "scenarios").glob("*.toml") if path.name != "cluster.toml")
 
 
-@pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    """A lab of its own: scenarios cut its power."""
-    yield from fresh_lab("s")
+class Theatre:
+    """A lab with the shipped spec, applied, and the observer outside. Built anew after a scenario that did not hold."""
+
+    def __init__(self) -> None:
+        self._labs: Iterator[Bed] | None = None
+        self.scene: Scene | None = None
+
+    def open(self) -> Scene:
+        """A scene where every VM runs. Raises Refused, AssertionError."""
+        if self.scene is None:
+            self._labs = fresh_lab("s")
+            bed, spec = next(self._labs), cluster()
+            group = str(json.loads((bed.run / "bed.json").read_text())["cgroup"])
+            canaries = {vm: bed.canary(vm) for vm in bed.disks()}
+            observer = Observer(group, {vm.uuid: vm.name for vm in spec.vms}, canaries)
+            self.scene = Guarded(bed, spec, observer, print)
+            observer.start()
+            self.scene.set_up()
+        assert renew(self.scene) == {}
+        return self.scene
+
+    def close(self) -> None:
+        """Take the lab down."""
+        if self.scene is not None:
+            self.scene.observer.stop()
+            self.scene = None
+        for _ in self._labs or ():
+            raise AssertionError("a lab is one")
 
 
 @pytest.fixture(scope="module")
-def scene(bed: Bed) -> Iterator[Scene]:
-    """The shipped spec, applied, with the observer outside."""
-    spec = cluster()
-    group = str(json.loads((bed.run / "bed.json").read_text())["cgroup"])
-    observer = Observer(group, {vm.uuid: vm.name for vm in spec.vms}, {vm: bed.canary(vm) for vm in bed.disks()})
-    scene = Guarded(bed, spec, observer, print)
-    observer.start()
-    scene.set_up()
-    yield scene
-    observer.stop()
+def theatre() -> Iterator[Theatre]:
+    """One for all scenarios; they undo what they did."""
+    made = Theatre()
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_scenario(path: Path, request: pytest.FixtureRequest) -> None:
+def test_scenario(path: Path, theatre: Theatre) -> None:
     scenario = read(path)
     if why := elsewhere(scenario):
         pytest.skip(why)
-    scene: Scene = request.getfixturevalue("scene")
+    scene = theatre.open()
+    wrong = ["it was not played to its end"]
     try:
-        player = Player(scene, scenario)
-    except Elsewhere as reason:
-        pytest.skip(str(reason))
-    assert renew(scene) == {}
-    assert player.play() == []
+        wrong = Player(scene, scenario).play()
+    finally:
+        shown = look(scene) if wrong else ""
+        if wrong:
+            theatre.close()
+    assert not wrong, "\n".join([*wrong, shown])

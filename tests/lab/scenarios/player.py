@@ -14,7 +14,7 @@ from lxml import etree
 from hacluster.lab.chaos.run import disk
 from hacluster.lab.chaos.scene import SPEC, Scene
 from tests.lab.scenarios.taps import Point, Taps, can_tap
-from tests.lab.scenarios.verbs import Verbs
+from tests.lab.scenarios.verbs import Verbs, can_do
 from tests.scenarios.scenario import Scenario, Step
 
 STAGED = {"boards", "copy_seconds"}
@@ -37,6 +37,9 @@ def elsewhere(scenario: Scenario) -> str:
         return f"the lab cannot be made so: {', '.join(sorted(other))}"
     if points := [fault.at for fault in scenario.faults if not can_tap(fault.at)]:
         return f"no fault can be put at this point of a real cluster: {points[0]}"
+    deeds = [fault.do for fault in scenario.faults] + [step.do for step in scenario.steps]
+    if unknown := [do for do in deeds if not can_do(do)]:
+        return f"nobody does this in the lab: {unknown[0]}"
     return ""
 
 
@@ -48,9 +51,6 @@ class Player:
         self.scenario = scenario
         self.verbs = Verbs(scene)
         self._acts = [self.verbs.act(Step(f.do, f.by, f.node, meanwhile=True)) for f in scenario.faults]
-        for step in scenario.steps:
-            if not step.do.startswith(("wait ", "settle")):
-                self.verbs.act(step)
 
     def play(self) -> list[str]:
         """Everything that is not as it must be; nothing when the scenario holds."""

@@ -1,5 +1,5 @@
 """What can be done in a scenario, as text, and what it means in a real cluster. The words are those of the simulator's
-tests/scenarios/verbs.py; `Elsewhere` says of the others why they are not for the namespace lab."""
+tests/scenarios/verbs.py; what is not here cannot be done in the namespace lab."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hacluster.lab.chaos.faults_of_storage import BACK, GONE
 from hacluster.lab.chaos.scene import Scene
 from tests.scenarios.scenario import Step
 
+TYPED = ("hactl", "virsh", "pcs", "unmanaged")
 TYPED_WITHIN = 240.0
 PERSON = "/run/person"
-LIBVIRTD = "systemctl reset-failed libvirtd; systemctl start libvirtd"
 HOOK = "/etc/libvirt/hooks/qemu.d/hacluster"
 PYTHON = "/usr/bin/python3"
 STRANGER = f"nohup {PYTHON} -ISc 'import time; time.sleep(600)' -uuid {{uuid}} >/dev/null 2>&1 & echo $! >/run/stranger"
@@ -25,10 +25,6 @@ UNMANAGED = """<domain type='qemu'><name>{name}</name><uuid>00000000-0000-4000-8
 <memory unit='KiB'>4096</memory><os><type arch='x86_64'>hvm</type></os><devices/></domain>"""
 AGENT = "[V]irtualDomain (start|stop|monitor|migrate)"
 ABORT = "for _ in 1 2 3 4 5 6 7 8 9 10; do virsh domjobabort {vm} && exit 0; sleep 0.1; done; exit 1"
-
-
-class Elsewhere(Exception):
-    """The lab cannot do this; the text says what can, or why not."""
 
 
 class Person:
@@ -70,38 +66,16 @@ class Verbs:
         self._scene = scene
         self.people: dict[str, Person] = {}
         self._steps = 0
-        bed = scene.bed
-        self._patterns: list[tuple[str, Callable[..., object]]] = [
-            (r"power cut (\S+)", lambda node: bed.power(node, "off")),
-            (r"power on (\S+)", scene.switch_on),
-            (r"board (\S+) (works|lies|dead|slow)", self.board),
-            (r"isolate (\S+)", lambda node: bed.link(node, False)),
-            (r"unplug (\S+) ([01])", lambda node, link: bed.link(node, False, int(link))),
-            (r"heal", self._heal),
-            (r"(kill|SIGSTOP|SIGCONT) qemu (\S+) (\S+)", self._qemu),
-            (r"(kill|SIGSTOP|SIGCONT) (\S+) (\S+)", self._daemon),
-            (r"kill (\S+)", self._kill_person),
-            (r"start libvirtd (\S+)", lambda node: scene.sh(node, LIBVIRTD)),
-            (r"storage (\S+) (gone|well)", self._storage),
-            (r"delete config (\S+) (\S+)", lambda vm, node: scene.sh(node, f"rm -f {scene.config(vm)}")),
-            (r"hook (\S+) (off|on)", lambda node, on: scene.sh(node, f"chmod {'+x' if on == 'on' else '-x'} {HOOK}")),
-            (r"python (\S+) (off|on)", self._python),
-            (r"guard (\S+) (\S+)", lambda node, is_: scene.sh(node, f"attrd_updater -n hacluster-guard -U {is_}")),
-            (r"stranger (\S+) (\S+)", lambda vm, node: scene.sh(node, STRANGER.format(uuid=scene.vms[vm].uuid))),
-            (r"admin's hook (\S+)", self._admins_hook),
-            (r"remove claim (\S+)", lambda vm: scene.sh(scene.prompt(), f"pcs constraint delete hactl-move-{vm}")),
-            (r"the copy fails", self._copy_fails),
-        ]  # fmt: skip
 
     def act(self, step: Step) -> Callable[[], object]:
-        """What a step does, ready to be done also in the middle of something else. Raises Elsewhere."""
+        """What a step does, ready to be done also in the middle of something else."""
         words = step.do.split()
-        if words[0] in ("hactl", "virsh", "pcs", "unmanaged"):
+        if words[0] in TYPED:
             return lambda: self._type(step, words)
-        for pattern, do in self._patterns:
+        for pattern, do in PATTERNS:
             if found := re.fullmatch(pattern, step.do):
-                return partial(do, *found.groups())
-        raise Elsewhere(f"nobody does this in the lab: {step.do}")
+                return partial(do, self, *found.groups())
+        raise AssertionError(f"nobody does this in the lab: {step.do}")
 
     # ---- people
 
@@ -168,9 +142,6 @@ class Verbs:
             self._scene.sh(node, f"vm={vm}; test -e /dev/lab/{vm} -o -e /dev/lab/{vm}.away || exit 0; "
                                  f"{GONE if how == 'gone' else BACK}")  # fmt: skip
 
-    def _python(self, node: str, on: str) -> None:
-        self._scene.sh(node, f"mv {PYTHON}.off {PYTHON}" if on == "on" else f"mv {PYTHON} {PYTHON}.off")
-
     def _admins_hook(self, node: str) -> None:
         path = "/etc/libvirt/hooks/qemu"
         self._scene.sh(node, f"printf '#!/bin/sh\\nexit 0\\n' >{path}; chmod 755 {path}; systemctl restart libvirtd")
@@ -184,3 +155,58 @@ class Verbs:
                 ):
                     self._scene.sh(node, ABORT.format(vm=vm))
                     return
+
+    def _power(self, order: str, node: str) -> None:
+        if order == "cut":
+            self._scene.bed.power(node, "off")
+        else:
+            self._scene.switch_on(node)
+
+    def _unplug(self, node: str, link: str = "") -> None:
+        self._scene.bed.link(node, False, int(link) if link else None)
+
+    def _start_libvirtd(self, node: str) -> None:
+        self._scene.sh(node, "systemctl reset-failed libvirtd; systemctl start libvirtd")
+
+    def _delete_config(self, vm: str, node: str) -> None:
+        self._scene.sh(node, f"rm -f {self._scene.config(vm)}")
+
+    def _hook(self, node: str, on: str) -> None:
+        self._scene.sh(node, f"chmod {'+x' if on == 'on' else '-x'} {HOOK}")
+
+    def _guard(self, node: str, version: str) -> None:
+        self._scene.sh(node, f"attrd_updater -n hacluster-guard -U {version}")
+
+    def _stranger(self, vm: str, node: str) -> None:
+        self._scene.sh(node, STRANGER.format(uuid=self._scene.vms[vm].uuid))
+
+    def _remove_claim(self, vm: str) -> None:
+        self._scene.sh(self._scene.prompt(), f"pcs constraint delete hactl-move-{vm}")
+
+
+PATTERNS: tuple[tuple[str, Callable[..., None]], ...] = (
+    (r"power (cut|on) (\S+)", Verbs._power),
+    (r"board (\S+) (works|lies|dead|slow)", Verbs.board),
+    (r"isolate (\S+)", Verbs._unplug),
+    (r"unplug (\S+) ([01])", Verbs._unplug),
+    (r"heal", Verbs._heal),
+    (r"(kill|SIGSTOP|SIGCONT) qemu (\S+) (\S+)", Verbs._qemu),
+    (r"(kill|SIGSTOP|SIGCONT) (\S+) (\S+)", Verbs._daemon),
+    (r"kill (\S+)", Verbs._kill_person),
+    (r"start libvirtd (\S+)", Verbs._start_libvirtd),
+    (r"storage (\S+) (gone|well)", Verbs._storage),
+    (r"delete config (\S+) (\S+)", Verbs._delete_config),
+    (r"hook (\S+) (off|on)", Verbs._hook),
+    (r"guard (\S+) (\S+)", Verbs._guard),
+    (r"stranger (\S+) (\S+)", Verbs._stranger),
+    (r"admin's hook (\S+)", Verbs._admins_hook),
+    (r"remove claim (\S+)", Verbs._remove_claim),
+    (r"the copy fails", Verbs._copy_fails),
+)
+
+
+def can_do(do: str) -> bool:
+    """Whether the lab knows how to do this."""
+    if do.split(maxsplit=1)[0] in (*TYPED, "wait", "settle"):
+        return True
+    return any(re.fullmatch(pattern, do) for pattern, _ in PATTERNS)
