@@ -149,7 +149,7 @@ def test_a_child_that_hangs_is_killed_and_reaped_if_it_can_be(tmp_path: Path, mo
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         note.write_text(str(os.getpid()))
-        time.sleep(60)
+        time.sleep(5)
         return ""
 
     def kill(pid: int, number: int) -> None:
@@ -278,7 +278,7 @@ def test_a_program_that_ends_some_time_after_its_output_is_waited_for_without_ha
 
 
 def test_a_silent_program_that_hangs_is_given_up_and_killed() -> None:
-    command = Command(["sh", "-c", SILENT + "exec sleep 60"])
+    command = Command(["sh", "-c", SILENT + "exec sleep 5"])
     assert not command.wait(0.2)
     assert not command.wait(0.0)
     command.kill()
@@ -294,12 +294,12 @@ def test_a_program_that_is_given_up_does_not_go_on(monkeypatch: pytest.MonkeyPat
             made.append(self)
 
     monkeypatch.setattr(child, "Command", Noted)
-    assert run(["sleep", "60"], 0.05).code is None
+    assert run(["sleep", "5"], 0.05).code is None
     assert is_reaped(made[0].pid)
 
 
 def test_no_time_left_is_no_error() -> None:
-    command = Command(["sleep", "60"])
+    command = Command(["sleep", "5"])
     assert not command.wait(-1.0)
     command.kill()
     assert is_reaped(command.pid)
@@ -321,8 +321,8 @@ def test_time_left_is_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_whoever_watches_something_else_hears_of_it_at_once(busy_files: int) -> None:
     """A pidfd: the QEMU has ended, and the migration's client need not be waited for."""
     for watched in (busy_files, 0):
-        command = Command(["sleep", "60"])
-        assert not command.wait(20_000, watch=watched)
+        command = Command(["sleep", "5"])
+        assert not command.wait(60, watch=watched)
         command.kill()
 
 
@@ -348,7 +348,7 @@ def test_a_program_that_ended_is_not_signalled_again(monkeypatch: pytest.MonkeyP
 
 
 def test_a_program_that_takes_no_notice_is_killed_all_the_same() -> None:
-    command = Command(["sh", "-c", "trap '' USR1 TERM INT HUP; echo ready; exec sleep 60"])
+    command = Command(["sh", "-c", "trap '' USR1 TERM INT HUP; echo ready; exec sleep 5"])
     until(lambda: not command.wait(0.01) and command.result().out)
     command.kill()
     assert is_reaped(command.pid)
