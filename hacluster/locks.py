@@ -140,6 +140,9 @@ def request(world: World, name: str, node: str | None) -> Request | None:
     """
     seen = rehearsal.look(world).seen
     view = seen.vm(name)
+    if view is not None and view.agent != "hacluster":
+        message = f"{name} is run by {view.agent}'s agent and has no run-lock"
+        raise Refused(preflight.UNKNOWN_VM(message, where=f"vm {name}", remedy="hactl lock list"))
     uuid = view.uuid if view is not None else name.lower()
     if view is None and not _UUID.fullmatch(uuid):
         known = [vm.name for vm in seen.vms]

@@ -158,6 +158,15 @@ def test_what_stands_against_it(told: Facts, name: str, node: str | None, codes:
     assert refused(lambda: locks.request(world(told), name, node)) == codes
 
 
+def test_a_vm_of_heartbeats_agent_has_no_run_lock() -> None:
+    theirs = small.cib().replace(
+        b'<primitive id="web" template="t">',
+        b'<primitive id="web" class="ocf" provider="heartbeat" type="VirtualDomain">',
+    )
+    with pytest.raises(Refused, match="has no run-lock"):
+        locks.request(world(LEFT, cluster=(theirs, small.monitor())), "web", "n2")
+
+
 def test_a_fenced_nodes_locks_are_gone_already() -> None:
     told: Facts = {**small.WELL, "n2": Unknown("no answer")}
     with pytest.raises(Refused, match="went when it left or was fenced"):
