@@ -286,8 +286,8 @@ def _give_up(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:
     except DlmError as problem:
         codes.log(vm.name, f"its gate stays open for now: {problem}", warning=True)
     raise Failed(
-        f"{vm.name} lost its memory in a post-copy move to {vm.target} that broke off ({said}); both halves are "
-        f"destroyed; to start it afresh: hactl vm cleanup {vm.name}"
+        f"{vm.name} lost its memory in a post-copy move to {vm.target} that broke off ({said}); what was left "
+        f"of it is destroyed; to start it afresh: hactl vm cleanup {vm.name}"
     )
 
 

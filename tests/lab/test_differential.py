@@ -212,6 +212,11 @@ class Stage:
         """The QEMUs of this VM on a node."""
         return [int(pid) for pid in self.run(f"pgrep -f '^[^ ]*qemu.* -uuid {self.uuid}'", node)[1].split()]
 
+    def become(self, xml: str) -> None:
+        """Have another domain XML."""
+        self.xml = xml
+        self._environment["OCF_RESKEY_xml_sha256"] = hashlib.sha256(xml.encode()).hexdigest()
+
     def begin(self) -> None:
         """Its domain XML on both nodes, and the guest running at home."""
         for node in (self.home, TARGET):
