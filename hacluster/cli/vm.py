@@ -144,10 +144,10 @@ def move(
 ) -> None:
     """Move a running VM live to another node; refuses with every finding before it changes anything."""
     accepted = catalogue.accepted(accept)
-    _one_way(target, cold, resume, abort)
+    _one_way(target, cold=cold, resume=resume, abort=abort, dry_run=dry_run)
     world = connect(node)
     if dry_run:
-        render.out.print(_would(world, vm, target, cold=cold, resume=resume, abort=abort, accepted=accepted))
+        render.out.print(_would(world, vm, target, cold=cold, abort=abort, accepted=accepted))
         return
     with Line(f"{'ending the move of' if abort else 'moving'} {vm}") as line:
 
@@ -175,23 +175,19 @@ _MOVED = {
 }
 
 
-def _one_way(target: str | None, cold: bool, resume: bool, abort: bool) -> None:
+def _one_way(target: str | None, *, cold: bool, resume: bool, abort: bool, dry_run: bool) -> None:
     """Raise a usage error for options that mean different things."""
     given = [name for name, chosen in (("--cold", cold), ("--resume", resume), ("--abort", abort)) if chosen]
     if len(given) > 1:
         raise typer.BadParameter(f"{' and '.join(given)} exclude each other", param_hint=given[-1])
     if abort and target is not None:
         raise typer.BadParameter("a move that is ended needs no target", param_hint="NODE")
+    if resume and dry_run:
+        raise typer.BadParameter("what a resumed move does is decided as it goes on", param_hint="--dry-run")
 
 
-def _would(
-    world: World, vm: str, target: str | None, *, cold: bool, resume: bool, abort: bool, accepted: frozenset[str]
-) -> str:
+def _would(world: World, vm: str, target: str | None, *, cold: bool, abort: bool, accepted: frozenset[str]) -> str:
     """What a move, or its end, would be."""
-    if resume:
-        raise typer.BadParameter(
-            "what a resumed move does is decided by the cluster as it goes", param_hint="--dry-run"
-        )
     if abort:
         claim = aborting.rehearse(world, vm, accepted)
         return f"the move of {vm} from {claim.source} to {claim.target} would be ended; nothing was changed"
