@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hacluster.guard import state
-from resource_agents import lock_driver, lockspace, moving
+from resource_agents import lock_driver, lockspace, moving, starting
 from resource_agents.codes import Failed
 from resource_agents.vm import Vm
 
@@ -98,6 +98,14 @@ def test_a_lease_is_a_locked_file_in_virtlockds_hands(node: Node) -> None:
     node.kill()
     assert not lock_driver.covered("web", node.record)
     assert lock_driver.bare(["web", "db"], node.record) == {"web": (DISK,)}
+
+
+def test_a_guest_that_starts_or_leaves_while_one_looks_is_not_bare(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    has = {lock_driver.lease_name(DISK)}
+    for before, after in ((set(), has), (has, set())):
+        looks = iter([before, after])
+        monkeypatch.setattr(lock_driver, "all_leases", lambda _asked, looks=looks: set(next(looks)))
+        assert lock_driver.bare(["web"], node.record) == {}
 
 
 def test_a_file_that_is_open_and_not_locked_is_no_lease(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,10 +222,12 @@ def test_no_start_while_the_leases_would_lie_on_this_nodes_own_disk(node: Node) 
         lock_driver.make_ready("web")
 
 
-def test_no_start_under_a_lost_virtlockd(node: Node) -> None:
+def test_no_start_under_a_lost_virtlockd(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     state.write_pairs(state.LOCKSPACE, {**node.record, "virtlockd": "1:2", "libvirtd": "3:4"})
+    monkeypatch.setattr(starting, "hook_problem", lambda: "")
+    monkeypatch.setattr(starting, "read_domain", lambda _vm: None)
     with pytest.raises(Failed, match="web is not started: virtlockd on n1 does not run"):
-        lock_driver.make_ready("web")
+        starting.ready(Vm({"OCF_RESOURCE_INSTANCE": "web", "OCF_RESKEY_uuid": UUID}))
 
 
 @pytest.fixture
