@@ -161,9 +161,11 @@ class Cluster:
         return part
 
     def _welcome(self, cib: etree._Element, node: str) -> None:
-        """A node comes from elsewhere: its history is to be probed anew; the attributes that its attrd has it brings."""
+        """A node comes from elsewhere: its history is to be probed anew; its attrd brings its attributes."""
         before = self.part(node)
-        kept = None if before is None else status.node_state(before.cib, node).find("transient_attributes")
+        kept = None
+        if before is not None:
+            kept = status.node_state(before.cib, node).find("transient_attributes")
         status.member(cib, node)
         if kept is not None:
             status.node_state(cib, node).append(deepcopy(kept))

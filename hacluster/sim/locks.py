@@ -11,15 +11,19 @@ from typing import Any
 
 from hacluster.sim.system import System
 
-_PACE, _TRIP = 0.5, 0.001
-"""Seconds: between two looks whether the dead node has been fenced; that an operation takes, in which others act."""
+_PACE = 0.5
+"""Seconds between two looks whether the dead node has been fenced."""
 
 
 class NodePort:
-    """One process at the lock manager of `fabric` (a guard.memory.Fabric)."""
+    """One process at the lock manager of `fabric` (a guard.memory.Fabric). An operation takes `trip` seconds, in which
+    others act."""
 
-    def __init__(self, system: System, fabric: Any, port: Any, unknown: type[Exception], timeout: float) -> None:
+    def __init__(
+        self, system: System, fabric: Any, port: Any, unknown: type[Exception], timeout: float, *, trip: float
+    ) -> None:
         self._system = system
+        self._trip = trip
         self._fabric = fabric
         self._port = port(fabric, system.machine.name)
         self._unknown = unknown
@@ -30,7 +34,7 @@ class NodePort:
         return now
 
     def _settled(self) -> Any:
-        self._system.modules["time"].sleep(_TRIP)
+        self._system.modules["time"].sleep(self._trip)
         while self._fabric.dead:
             if self._now() >= self._until:
                 raise self._unknown("no answer from the lock manager in time: a dead node awaits its fencing")

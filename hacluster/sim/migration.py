@@ -72,7 +72,10 @@ class Migration:
     def _prepare(self, xml: str) -> Domain:
         announced = Domain(*_identity(xml), xml)
         self._target.hook(announced, "migrate")
-        return self._target.bring_up(xml, incoming=True)
+        there = self._target.bring_up(xml, incoming=True)
+        if self._phase != "prepare":  # the client is gone by now: its connection's end takes the copy with it
+            self._target.take_down(there)
+        return there
 
     def _perform(self, here: Domain) -> None:
         """Copy while the guest runs; at the end it is paused, and its memory is there."""

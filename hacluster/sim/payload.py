@@ -43,13 +43,17 @@ class Payload:
         self._system = system
         self._children = children
         self._edits = dict(edits or {})
+        self.trip = 0.001
+        """Seconds that an operation of the lock manager takes."""
         self._modules: dict[str, Any] = {}
         self._builtins = {**vars(builtins), "open": system.open, "__import__": self._import}
         self.fabric = self.module("hacluster.guard.memory").Fabric()
         memory_port = self.module("hacluster.guard.memory").MemoryPort
         unknown = self.module("hacluster.guard.dlm").Unknown
         self._modules["hacluster.guard.libdlm"] = SimpleNamespace(
-            LibDlm=lambda _lockspace, timeout: NodePort(system, self.fabric, memory_port, unknown, timeout)
+            LibDlm=lambda _lockspace, timeout: NodePort(
+                system, self.fabric, memory_port, unknown, timeout, trip=self.trip
+            )
         )
 
     def module(self, name: str) -> Any:

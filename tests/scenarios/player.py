@@ -117,6 +117,7 @@ class Player:
         self.world.line.copy_seconds = float(scenario.world.get("copy_seconds", 2.0))
         self.world.cluster.boards.update(scenario.world.get("boards", {}))
         self.world.cluster.recovery = float(scenario.world.get("recovery", 0.0))
+        self.world.payload.trip = float(scenario.world.get("trip", 0.001))
         self.world.watch(self._one_lock_per_node)
         self.verbs = Verbs(self)
         self.people: dict[str, Process] = {}
@@ -197,6 +198,25 @@ class Player:
             if key in seen:
                 self.unlawful.append(f"{lock.node} holds two locks on {lock.resource}: {seen[key]} and {lock.mode}")
             seen[key] = lock.mode
+
+    def mending(self) -> list[Step]:
+        """What makes everything whole again, whatever was broken."""
+        steps = ["calm", "heal", "the copy works"]
+        for node, machine in self.world.machines.items():
+            steps += [f"empty {node} {folder}" for folder in sorted(machine.full)]
+            steps += [f"SIGCONT {name.strip()} {node}" for name in sorted(machine.stopped)]
+            steps += [f"SIGCONT corosync {node}"] if node in self.world.cluster.mute else []
+            steps += [f"SIGCONT libvirtd {node}", f"storage {node} well", f"start libvirtd {node}", f"power on {node}"]
+        return [Step(do, meanwhile=True) for do in steps]
+
+    def unwell(self) -> list[str]:
+        """VMs that do not run in one place, under their seal."""
+        found = []
+        for vm in self.paths:
+            where, held = self.world.where(vm), self.locks(vm)
+            if list(where.values()) != ["running"] or held != dict.fromkeys(where, "EX"):
+                found.append(f"{vm} is at last {where or 'nowhere'}, its run-lock {held}")
+        return found
 
     def locks(self, vm: str) -> dict[str, str]:
         """The mode in which each node holds the run-lock of a VM."""

@@ -11,6 +11,7 @@
     boards.n1 = "lies"          # works, lies (says that it switched off, and did not) or dead
     handover = "running"        # the VMs' parameter
     recovery = 30.0             # seconds that the lock manager takes after a fencing
+    trip = 0.3                  # seconds that an operation of the lock manager takes
     nodes = 5                   # more than three
     without = "hook"            # a barrier that is taken away (see player.WITHOUT)
 
