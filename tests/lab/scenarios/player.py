@@ -11,6 +11,7 @@ import time
 
 from lxml import etree
 
+from hacluster.lab.chaos.rest import Rest, unsettled
 from hacluster.lab.chaos.run import disk
 from hacluster.lab.chaos.scene import SPEC, Scene
 from tests.lab.scenarios.taps import Point, Taps, can_tap
@@ -99,7 +100,7 @@ class Player:
     def _rest(self, seconds: float) -> None:
         end, since = time.monotonic() + seconds, None
         while time.monotonic() < end:
-            wrong = self.scene.unsettled()
+            wrong = unsettled(self.scene)
             if wrong:
                 since = None
             elif since is None:
@@ -154,7 +155,7 @@ def renew(scene: Scene) -> dict[str, str]:
     scene.undo_all()
     for node in scene.nodes:
         scene.switch_on(node)
-    scene.settle(SETTLES_WITHIN)
+    Rest(scene).reach(SETTLES_WITHIN)
     for node in scene.powered():
         scene.sh(node, CLEAN)
     for vm in scene.vms:
@@ -162,7 +163,7 @@ def renew(scene: Scene) -> dict[str, str]:
     for node in scene.nodes:
         scene.sh(scene.prompt(), f"crm_attribute -N {node} -n standby -D; true")
     scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
-    return scene.settle(SETTLES_WITHIN)
+    return Rest(scene).reach(SETTLES_WITHIN)
 
 
 CLEAN = """
