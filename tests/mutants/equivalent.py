@@ -27,4 +27,10 @@ EQUIVALENT = {
     ("proof.py", "if seen.nameless:", "seen.nameless → True"): (
         "without a nameless process none is strange; this only saves reading the other VMs' records"
     ),
+    (
+        "state.py",
+        'found = {name[:-7]: read_pairs(path(name[:-7], ".failed", directory)) '
+        'for name in names if name.endswith(".failed")}',
+        'name.endswith(".failed") → True',
+    ): "another record's name, cut short, is either no VM's or one whose .failed is listed anyway",
 }

@@ -55,7 +55,9 @@ def test_a_qemu_is_found_by_its_uuid(tmp_path: Path) -> None:
 
 def test_a_zombie_leader_with_a_live_thread_is_present(tmp_path: Path) -> None:
     process(tmp_path, 7, comm="qemu-system-x86", argv=[], letter="Z", tasks={8: QEMU})
-    assert [p.pid for p in proof.scan(str(tmp_path)).by_uuid[UUID]] == [7]
+    seen = proof.scan(str(tmp_path))
+    assert [p.pid for p in seen.by_uuid[UUID]] == [7]
+    assert seen.nameless == [], "it stands in the way of its own VM only"
 
 
 def test_a_zombie_without_threads_is_gone(tmp_path: Path) -> None:

@@ -52,8 +52,11 @@ def test_a_dead_leader_without_threads_is_gone(tmp_path: Path, letter: str) -> N
     assert not proof.alive(Process(7, 1007, ""), str(tmp_path))
 
 
-def test_a_process_that_has_gone_before_it_is_looked_at_is_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [[], ["cmdline"]], ids=["all", "all but the first file"])
+def test_a_process_that_has_gone_before_it_is_looked_at_is_nobody(tmp_path: Path, left: list[str]) -> None:
     (tmp_path / "7").mkdir()
+    for name in left:
+        (tmp_path / "7" / name).touch()
     seen = proof.scan(str(tmp_path))
     assert (seen.by_uuid, seen.nameless) == ({}, [])
 

@@ -158,8 +158,9 @@ def test_failures_are_shown_by_vm(run: Path, elsewhere: str) -> None:
     state.write_pairs(state.path(OTHER, ".failed"), {})
     state.write_pairs(state.path(OTHER), {"mode": "EX"})
     assert state.failures() == {UUID: {"sentence": "no"}}
-    state.write_pairs(state.path(OTHER, ".failed", elsewhere), {"sentence": "neither"})
-    assert state.failures(elsewhere) == {OTHER: {"sentence": "neither"}}
+    third = OTHER.replace("002", "003")
+    state.write_pairs(state.path(third, ".failed", elsewhere), {"sentence": "neither"})
+    assert state.failures(elsewhere) == {third: {"sentence": "neither"}}
 
 
 def test_a_uuid_is_compared_as_libvirt_writes_it() -> None:
@@ -247,6 +248,8 @@ def test_a_living_process_may_take_long_to_resume(run: Path, elsewhere: str) -> 
     assert state.resuming(UUID)
     assert not state.resuming(OTHER), "another VM's"
     assert not state.resuming(UUID, elsewhere), "another directory's"
+    state.mark(OTHER, suffix, os.getpid(), elsewhere)
+    assert state.resuming(OTHER, elsewhere)
 
 
 def test_what_a_dead_process_asked_of_libvirt_may_still_be_done_for_a_while(run: Path) -> None:
@@ -310,6 +313,13 @@ def test_a_nodes_name_is_pacemakers_then_the_configurations_then_the_hosts(
     assert state.node_name(config) == "of-the-configuration"
     state.write_pairs(lockspace, {"node": "of-pacemaker"})
     assert state.node_name(config) == "of-pacemaker"
+
+
+def test_where_a_nodes_name_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(state, "read_pairs", asked.append)
+    assert state.node_name() == os.uname().nodename
+    assert asked == ["/run/hacluster/lockspace", "/etc/hacluster/guard.conf"]
 
 
 # ---- value blocks
