@@ -29,13 +29,13 @@ from hacluster.guard.dlm import (
 class _Lock:
     __slots__ = ("lkid", "mode", "node", "owner", "persistent", "resource")
 
-    def __init__(self, lkid: int, resource: str, node: str, mode: int, owner: MemoryPort) -> None:
+    def __init__(self, lkid: int, resource: str, node: str, mode: int, owner: MemoryPort, *, persistent: bool) -> None:
         self.lkid = lkid
         self.resource = resource
         self.node = node
         self.mode = mode
         self.owner: MemoryPort | None = owner
-        self.persistent = False
+        self.persistent = persistent
 
 
 class Fabric:
@@ -127,8 +127,7 @@ class MemoryPort(Port):
         if not self.fabric.grantable(resource, mode):
             raise error(errno.EAGAIN if flags & NOQUEUE else errno.ETIMEDOUT, f"lock {resource}")
         lkid = self.fabric.new_id()
-        self.fabric.locks[lkid] = granted = _Lock(lkid, resource, self.node, mode, self)
-        granted.persistent = bool(flags & PERSISTENT)
+        self.fabric.locks[lkid] = _Lock(lkid, resource, self.node, mode, self, persistent=bool(flags & PERSISTENT))
         return Grant(lkid, self._value(resource, flags))
 
     def _adopt(self, resource: str, mode: int) -> Grant:

@@ -50,6 +50,10 @@ def test_every_lock_has_an_id_of_its_own_that_is_not_none(fabric: Fabric) -> Non
     assert second != first
 
 
+def test_a_port_says_of_which_lockspace_it_is(fabric: Fabric) -> None:
+    assert on(fabric, "n1").lockspace == "memory"
+
+
 def test_a_lock_is_its_process_s(fabric: Fabric) -> None:
     mine, others = on(fabric, "n1"), on(fabric, "n1")
     lkid = mine.lock("r", EX, KEPT).lkid
