@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from hacluster.guard import dlm, libdlm, module
-from hacluster.guard.dlm import MODE_NAMES, Busy, Held, NoLock, Port, Unknown, compatible, error, joined, open_port
+from hacluster.guard.dlm import (
+    MODE_NAMES,
+    Busy,
+    Grant,
+    Held,
+    NoLock,
+    Port,
+    Unknown,
+    compatible,
+    error,
+    joined,
+    open_port,
+)
 
 # After the manual of VMS's lock manager, from which the kernel's has its modes: what may stand beside each.
 BESIDE = {
@@ -51,6 +63,11 @@ def test_what_an_errno_means(number: int, sign: int, kind: type[Exception], text
     found = error(sign * number, "lock r")
     assert type(found) is kind
     assert str(found) == text
+
+
+def test_a_grant_is_what_was_granted() -> None:
+    assert (Grant(5, b"x").lkid, Grant(5, b"x").value) == (5, b"x")
+    assert Grant(5).value is None, "what nobody asked for is not believed"
 
 
 def test_a_lock_of_the_list_is_what_was_said_of_it() -> None:
