@@ -203,11 +203,14 @@ def _copying(world: World, intent: Intent, seen: Picture, tell: Tell) -> Wait:
     elif intent.target in seen.gone:
         # QEMU itself would wait for the dead end of its connection for a quarter of an hour.
         cancel_copy(world, intent)
-        step = Wait(f"{intent.target} is gone; the copy is cancelled")
+        step = Wait(_GONE.format(intent.target))
     else:
         step = Wait("migrating")
     tell(Progress(step.phase, job if isinstance(job, Mapping) else None))
     return step
+
+
+_GONE = "{} is gone; the copy is cancelled"
 
 
 class _Narrator:
@@ -216,25 +219,29 @@ class _Narrator:
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._migrated = False
+        self._gone = False
         self._outrun: Mapping[str, int] = {}
 
     def __call__(self, progress: Progress) -> None:
         job = progress.job or {}
         self._migrated |= progress.phase == "migrating"
+        self._gone |= progress.phase.endswith(_GONE.format(""))
         if converging.outrun(job):
             self._outrun = job
         if self._migrated and progress.phase == WAITING:
             progress = Progress("the copy has ended; Pacemaker takes note")
-        elif job and self._outrun.get("memory_iteration") == job.get("memory_iteration"):
+        elif self._outrun and self._outrun.get("memory_iteration") == job.get("memory_iteration"):
             # The rate of change is of the round before, the line's of the last moment: the verdict is for a round.
             progress = replace(progress, phase=f"{progress.phase}; the guest changes memory as fast as it is copied")
         self._tell(progress)
 
     def explained(self, problem: Problem) -> Problem:
-        """A failed migration with the speeds that were seen, when the guest was the faster one."""
+        """A failed migration with what was seen of it: that its target was lost, or that the guest was too fast."""
+        vm = problem.where.removeprefix("vm ")
+        if problem.code == MIGRATION_FAILED.code and self._gone:
+            return replace(problem, remedy=f"its target was fenced; to another node: hactl vm move {vm}")
         if problem.code != MIGRATION_FAILED.code or not self._outrun or ABORTED in problem.message:
             return problem
-        vm = problem.where.removeprefix("vm ")
         return replace(
             problem,
             facts=(*problem.facts, ("memory", converging.rates(self._outrun))),

@@ -96,8 +96,10 @@ class Migration:
             silent = self._target.frozen_at
             if silent is not None and self._timeline.now - silent > STOPPED:
                 raise LibvirtError("operation failed: migration out: canceled by client")
-            while not self._hears():  # nothing times out: the copy hangs until the network is back
+            while not self._hears():  # nothing times out: the copy hangs until the network is back, or it is cancelled
                 self._timeline.sleep(STEP)
+                if here.job == "abort":
+                    raise LibvirtError("operation aborted: migration out: canceled by client")
         here.alive.halt()
         assert self._there is not None
         self._there.alive.memory = here.alive.memory

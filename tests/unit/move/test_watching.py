@@ -91,9 +91,14 @@ def test_a_guest_that_is_faster_than_the_line_is_recognised(job: dict[str, int],
 
 
 def test_a_migration_that_was_outrun_says_so_and_what_helps() -> None:
-    narrator = watching._Narrator(lambda _: None)
     job = {"memory_bps": 32 << 20, "memory_iteration": 3, "memory_dirty_rate": 40 * 256, "memory_page_size": 4096}
+    heard: list[str] = []
+    narrator = watching._Narrator(lambda progress: heard.append(progress.phase))
+    narrator(Progress("migrating", {"data_total": 1}))
     narrator(Progress("migrating", job))
+    narrator(Progress("migrating", {**job, "memory_bps": 320 << 20}))
+    narrator(Progress("migrating", {**job, "memory_bps": 320 << 20, "memory_iteration": 4}))
+    assert ["as fast as" in phase for phase in heard] == [False, True, True, False]
     told = narrator.explained(MIGRATION_FAILED("web was not moved: it took too long", where="vm web", remedy="again"))
     assert dict(told.facts)["memory"] == "it changed 40 MiB/s, the line carried 32 MiB/s"
     assert "auto_converge" in told.remedy
