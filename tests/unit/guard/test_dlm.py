@@ -93,6 +93,20 @@ def test_a_lock_manager_that_lacks_an_operation_does_not_seem_to_do_it(call: obj
         call(Port("hacluster", 5.0))
 
 
+def test_a_port_is_closed_whatever_happens_with_it() -> None:
+    """What a process holds without PERSISTENT, and what it waits for, goes with that."""
+    closed: list[tuple[str, float]] = []
+
+    class Noted(Port):
+        def close(self) -> None:
+            closed.append((self.lockspace, self.timeout))
+
+    with pytest.raises(Busy), Noted("hacluster", 5.0) as port:
+        assert isinstance(port, Noted)
+        raise Busy("held by n1")
+    assert closed == [("hacluster", 5.0)]
+
+
 # ---- guard.conf
 
 
@@ -140,6 +154,7 @@ def test_a_module_is_loaded_by_path_and_class(tmp_path: Path, monkeypatch: pytes
         ("", "neither"),
         ("module", "neither"),
         ("module:/usr/lib/dlm.py", "neither"),
+        ("python:/usr/lib/dlm.py:StandIn", "neither"),
         ("module:/none:A:B", "/none: No such file"),
     ],
 )
