@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hacluster.guard import state
+from hacluster.guard import VERSION, state
 from hacluster.guard.dlm import CR, EX, NL, PW
 from hacluster.guard.state import State
 
@@ -326,6 +326,8 @@ def test_where_a_nodes_name_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_format_is_what_the_other_node_reads() -> None:
+    """Whoever changes it changes the version, too: by that two nodes tell before a move whether they agree."""
+    assert VERSION == "1"
     rest = "0480a93d2e9b09" + NONCE + BOOT.replace("-", "")  # the first is sha256 of n2, as far as there is room
     assert state.encode("n2", NONCE, BOOT).hex() == "01" + rest
     assert state.encode_handed_over("n2", NONCE, BOOT).hex() == "02" + rest
