@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hacluster import claim
-from hacluster.claim import Claim
+from hacluster.claim import Claim, How
 from hacluster.lab import guest
 from hacluster.lab.bed import Bed
 from hacluster.spec import load
@@ -70,10 +70,9 @@ def admin(cluster: Admin) -> Iterator[Admin]:
         cluster.boots(vm)
 
 
-def left_behind(admin: Admin, source: str, target: str, **more: str) -> None:
+def left_behind(admin: Admin, source: str, target: str, since: float, how: How = "live") -> None:
     """The claim of somebody whose hactl is gone, as if made before anything that has happened since."""
-    how = "cold" if more.get("how") == "cold" else "live"
-    hers = Claim("web", source, target, "alice@n2", 4711, int(more.get("since", time.time())), how)
+    hers = Claim("web", source, target, "alice@n2", 4711, int(since), how)
     argv = ["cibadmin", "--create", "--scope", "constraints", "--xml-pipe"]
     done = admin.bed.exec("n1", argv, stdin=claim.to_xml(hers).decode())
     assert done.returncode == 0, done.stderr
@@ -82,7 +81,7 @@ def left_behind(admin: Admin, source: str, target: str, **more: str) -> None:
 def half_moved_cold(admin: Admin) -> tuple[str, str]:
     """A cold move of web whose hactl died in the moment after its push; its source and its target."""
     source, target = admin.where("web"), admin.elsewhere("web")
-    left_behind(admin, source, target, how="cold")
+    left_behind(admin, source, target, time.time(), "cold")
     admin.ok("n1", "pcs resource disable web")
     assert admin.until(lambda: admin.vm("web")["copies"] == [], 40)
     return source, target
@@ -136,9 +135,9 @@ def test_whoever_interrupts_a_cold_move_is_told_how_to_go_on(admin: Admin) -> No
 
 
 def test_after_the_hand_over_a_move_can_only_go_on(admin: Admin) -> None:
-    source, target, since = admin.where("web"), admin.elsewhere("web"), str(int(time.time()))
+    source, target, since = admin.where("web"), admin.elsewhere("web"), time.time()
     admin.do("vm", "move", "web", target)
-    left_behind(admin, source, target, since=since)
+    left_behind(admin, source, target, since)
     assert "--resume" in admin.refused("vm", "move", "web", "--abort", code="HA446")
     admin.do("vm", "move", "web", "--resume")
     assert admin.where("web") == target

@@ -186,7 +186,7 @@ class Player:
             if list(where.values()) == ["running"] and locks != {next(iter(where)): "EX"}:
                 wrong.append(f"{vm} runs on {next(iter(where))}, but its run-lock is {locks or 'held by nobody'}")
         if not expect.claim:
-            wrong += [f"the claim {ident} is left" for ident in self._claims()]
+            wrong += [f"the claim {ident} is left" for ident in self.claims()]
         return wrong
 
     def _one_lock_per_node(self) -> None:
@@ -224,7 +224,8 @@ class Player:
         held = self.world.payload.fabric.locks.values()
         return {lock.node: names[lock.mode] for lock in held if lock.resource == uuid}
 
-    def _claims(self) -> set[str]:
+    def claims(self) -> set[str]:
+        """The claims of moves that stand anywhere."""
         path = "./configuration/constraints/rsc_location"
         found = {one.get("id", "") for part in self.world.cluster.parts for one in part.cib.iterfind(path)}
         return {ident for ident in found if ident.startswith("hactl-move-")}
