@@ -165,7 +165,10 @@ class Observer(threading.Thread):
         if not follower.advance():
             return
         service.advanced(self.now())
-        holder = self.judges[vm].holder
+        judge = self.judges[vm]
+        if judge.twice and self.now() - judge.twice[-1].at < DOWN:
+            return  # two that take turns in writing move nowhere
+        holder = judge.holder
         here, came_from = (holder.node if holder else ""), self._homes.get(vm, "")
         if here:
             self._homes[vm] = here
