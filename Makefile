@@ -19,6 +19,7 @@ help:
 	@echo "make model  every state of the guard's protocol, and each barrier taken away (needs spin and gcc)"
 	@echo "make mutants  each line of the guard deleted or turned round must make some test fail"
 	@echo "make chaos  random faults on the lab, watched from outside: no VM may run twice (root)"
+	@echo "make search  the simulator and the scheduler's grid at length, another seed each time"
 	@echo "make bench  hactl beside virsh and pcs, side by side in one run (root)"
 	@echo "make lint   ruff and mypy"
 
@@ -99,6 +100,12 @@ chaos: venv
 	  $(HACTL) lab chaos --name chaos --seed $$seed --minutes $(CHAOS_MINUTES); \
 	  $(HACTL) lab down --name chaos; \
 	done
+
+# Needs no cluster, and some minutes; SEARCH=1000 looks longer.
+SEARCH ?= 300
+.PHONY: search
+search: venv
+	HACLUSTER_DEEP=$(SEARCH) $(BIN)/pytest -q -p no:cacheprovider tests/scenarios tests/oracle
 
 .PHONY: bench
 bench: venv
