@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -151,12 +152,14 @@ def wanted(only: list[str]) -> Iterator[tuple[Path, bytes, list[Mutant]]]:
 
 def inside(only: list[str], quick: bool) -> int:
     """Try all mutants and say which survive."""
-    _pytest(["--version"])  # loads it, so that the forks need not
+    with contextlib.redirect_stdout(io.StringIO()):
+        _pytest(["--version"])  # loads it, so that the forks need not
     counts = dict.fromkeys((KILLED, TIMED_OUT, SURVIVED), 0)
     excused: set[tuple[str, str, str]] = set()
     trials = Trials(quick)
     begun = time.monotonic()
     for module, source, found in wanted(only):
+        print(f"{module}: {len(found)} mutants", flush=True)
         for mutant in found:
             key = (module.name, source.decode().splitlines()[mutant.line - 1].strip(), mutant.what)
             if key in EQUIVALENT:
@@ -165,9 +168,9 @@ def inside(only: list[str], quick: bool) -> int:
             result = trials.of(module, source, mutant)
             counts[result] += 1
             if result == SURVIVED:
-                print(f"SURVIVED {module}:{mutant.line}: {mutant.what}", flush=True)
+                print(f"  SURVIVED {module}:{mutant.line}: {mutant.what}", flush=True)
             elif result == TIMED_OUT:
-                print(f"timed out {module}:{mutant.line}: {mutant.what}", flush=True)
+                print(f"  never ended: {module}:{mutant.line}: {mutant.what}", flush=True)
     stale = [] if only else sorted(set(EQUIVALENT) - excused)
     for module_name, line, what in stale:
         print(f"tests/mutants/equivalent.py excuses what is no mutant any more: {module_name}: {line}: {what}")
