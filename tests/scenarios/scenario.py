@@ -120,11 +120,12 @@ def read(path: Path) -> Scenario:
 
 def to_toml(scenario: Scenario) -> str:
     """The scenario as a file that replays it."""
-    lines = [f"title = {_value(scenario.title)}", f"why = {_value(scenario.why)}", ""]
-    for name in ("start", "world"):
+    lines = [f"title = {_value(scenario.title)}", f"why = {_value(scenario.why)}"]
+    lines += [f"bed = {_value(scenario.bed)}", ""] if scenario.bed else [""]
+    for name in ("start", "world", "spec"):
         table = getattr(scenario, name)
         if table:
-            lines += [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items()), ""]
+            lines += [f"[{name}]", *(f"{_value(key)} = {_value(value)}" for key, value in table.items()), ""]
     for kind, items in (("fault", scenario.faults), ("step", scenario.steps)):
         for item in items:
             lines += [f"[[{kind}]]"]
