@@ -43,12 +43,12 @@ def skip_without_lab() -> None:
         pytest.skip("no lab here: " + "; ".join(problem.message for problem in problems))
 
 
-def fresh_lab(kind: str = "t") -> Iterator[Bed]:
-    """The shipped lab, new: nodes online, nothing in the CIB, the spec on each node; taken down without a trace."""
+def fresh_lab(kind: str = "t", spec: Path = SPEC) -> Iterator[Bed]:
+    """The lab of a spec, new: nodes online, nothing in the CIB, the spec on each node; taken down without a trace."""
     skip_without_lab()
-    lab = Bed(lab_name(kind), cluster())
+    lab = Bed(lab_name(kind), load(spec))
     try:
-        lab.up(spec=SPEC.read_bytes())
+        lab.up(spec=spec.read_bytes())
         yield lab
     finally:
         assert lab.down() == []

@@ -20,7 +20,8 @@ from tests.scenarios.scenario import Scenario, Step
 
 STAGED = {"boards", "copy_seconds"}
 """What of a scenario's `world` the lab can be made to be."""
-AT_REST_AFTER = 4.0
+AT_REST_AFTER, STUCK_AFTER = 3.0, 25.0
+"""Seconds in which everything runs; in which what does not run, does not change: then a scenario may go on."""
 SETTLES_WITHIN = 120.0
 SLOW = 1
 """MiB per second, libvirt's smallest: how a guest's memory is made to take its time."""
@@ -94,18 +95,16 @@ class Player:
     def _wait(self, seconds: float) -> None:
         """So long, or until all is at rest for a while: a long wait is for what comes of the step before it."""
         end = time.monotonic() + seconds
-        time.sleep(min(seconds, 3 * AT_REST_AFTER))
+        time.sleep(min(seconds, 10.0))
         self._rest(end - time.monotonic())
 
     def _rest(self, seconds: float) -> None:
-        end, since = time.monotonic() + seconds, None
+        end, since, before = time.monotonic() + seconds, time.monotonic(), None
         while time.monotonic() < end:
             wrong = unsettled(self.scene)
-            if wrong:
-                since = None
-            elif since is None:
-                since = time.monotonic()
-            elif time.monotonic() - since > AT_REST_AFTER:
+            if wrong != before:
+                since, before = time.monotonic(), wrong
+            elif time.monotonic() - since > (STUCK_AFTER if wrong else AT_REST_AFTER):
                 return
             time.sleep(0.5)
 
@@ -158,22 +157,27 @@ def renew(scene: Scene) -> dict[str, str]:
     Rest(scene).reach(SETTLES_WITHIN)
     for node in scene.powered():
         scene.sh(node, CLEAN)
-    for vm in scene.vms:
-        scene.sh(scene.prompt(), f"crm_resource --clear -r {vm}; crm_resource --meta -r {vm} -d is-managed; true")
-    for node in scene.nodes:
-        scene.sh(scene.prompt(), f"crm_attribute -N {node} -n standby -D; true")
+    scene.sh(scene.prompt(), "\n".join(AGAIN.format(vm=vm) for vm in scene.vms))
     scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
     return Rest(scene).reach(SETTLES_WITHIN)
 
 
 CLEAN = """
-test -e /usr/bin/python3.off && mv /usr/bin/python3.off /usr/bin/python3
+exec >/dev/null 2>&1
 chmod +x /etc/libvirt/hooks/qemu.d/hacluster
-systemctl start libvirtd
+crm_attribute -N "$(uname -n)" -n standby -D
 for away in /dev/lab/*.away; do test -e "$away" && mv "$away" "${away%.away}"; done
-test -e /run/stranger && kill $(cat /run/stranger); rm -f /run/stranger /run/person.* /etc/libvirt/hooks/qemu
-for name in $(virsh list --all --name | grep -vxE 'web|db|mail'); do virsh destroy $name; done
+test -e /run/stranger && kill $(cat /run/stranger)
+rm -f /run/stranger /run/person.* /etc/libvirt/hooks/qemu
+managed=$(sed -n 's:.*<name>\\(.*\\)</name>.*:\\1:p' /etc/hacluster/domains/*.xml)
+for name in $(virsh list --name); do echo "$managed" | grep -qx "$name" || virsh destroy $name; done
 for name in $(virsh list --all --persistent --name); do virsh undefine $name; done
 attrd_updater -n hacluster-guard -U "$(sed -n s/^guard=//p /run/hacluster/lockspace)"
 true
+"""
+AGAIN = """
+exec >/dev/null 2>&1
+crm_resource --clear -r {vm}
+crm_resource --meta -r {vm} -d is-managed
+crm_resource --meta -r {vm} -d target-role
 """
