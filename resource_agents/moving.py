@@ -16,7 +16,7 @@ from hacluster.guard.dlm import EX, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes, lock_driver, policy
 from resource_agents.codes import ATTRIBUTE, ERR_CONFIGURED, Failed
-from resource_agents.presence import ASK, LOCK, complaint, go_on, virsh, waits
+from resource_agents.presence import ASK, LOCK, complaint, go_on, together, virsh, waits
 from resource_agents.vm import look
 
 TYPE_CHECKING = False
@@ -27,6 +27,8 @@ AFTERWARDS = 15.0
 """Seconds kept for looking at both hosts and putting the lock right."""
 SEAT_GOES = 8.0
 """Seconds the target's sweep gets to drop the seat of a failed move, before the gate is left open."""
+MEMBERSHIP = 5.0
+"""Seconds between two looks whether the target is still in the cluster, while its memory is copied."""
 NAMESPACE = "https://hacluster.invalid/move/1"
 
 ARRIVED, STAYED, BOTH, LOST, UNCLEAR = "arrived", "stayed", "both", "lost", "unclear"
@@ -41,8 +43,7 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
             f"{vm.name} stays on {vm.node}: the timeout of migrate_to ({vm.timeout:.0f} s) is too short, for "
             f"{AFTERWARDS:.0f} s of it are kept to look at both hosts after the copy"
         )
-    _need_quorum(vm)
-    _need_guard(vm)
+    xml = _admitted(vm, deadline)
     _choose_handover(vm)
     lock = RunLock(vm.uuid)
     sight = look(vm.name, vm.uuid)
@@ -53,7 +54,7 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
     state.mark(vm.uuid, ".moving", os.getpid())
     try:
         _open_gate(vm, lock, nonce)
-        result = _migrate(vm, deadline, nonce, sight)
+        result = _migrate(vm, deadline, mark_move(xml, nonce, sight.state == "paused"), sight)
         return _conclude(vm, lock, result, deadline)
     finally:
         state.remove(marker)
@@ -71,20 +72,27 @@ def _open_gate(vm: Vm, lock: RunLock, nonce: str) -> None:
     codes.log(vm.name, f"gate open to {vm.target}, move {nonce}, to be handed over {vm.handover}")
 
 
-def _need_quorum(vm: Vm) -> None:
-    """A minority with no-quorum-policy=freeze could move inside itself, and then not start what it stopped."""
-    result = run(["crm_node", "-q"], ASK)
-    if result.code != 0 or result.out.strip() != "1":
+def _admitted(vm: Vm, deadline: Deadline) -> str:
+    """What must hold before the gate is opened, asked all at once; the domain XML to send.
+
+    A minority with no-quorum-policy=freeze could move inside itself, and then not start what it stopped. The target's
+    guard must be in place and of our version: the value block is read there, by its hook.
+    """
+    quorum, guard, dump = together(
+        deadline.left(ASK, AFTERWARDS),
+        ["crm_node", "-q"],
+        ["attrd_updater", "-Q", "-n", ATTRIBUTE, "-N", vm.target],
+        ["virsh", "-q", "-c", vm.uri, "dumpxml", "--migratable", "--security-info", vm.uuid],
+    )
+    if quorum.code != 0 or quorum.out.strip() != "1":
         raise Failed(f"{vm.name} stays on {vm.node}: this part of the cluster has no quorum")
-
-
-def _need_guard(vm: Vm) -> None:
-    """The target's guard must be in place and of our version: the value block is read there, by its hook."""
-    result = run(["attrd_updater", "-Q", "-n", ATTRIBUTE, "-N", vm.target], ASK)
-    if result.code != 0 or f'value="{VERSION}"' not in result.out:
+    if guard.code != 0 or f'value="{VERSION}"' not in guard.out:
         raise Failed(
             f"{vm.name} stays on {vm.node}: the guard of {vm.target} is not in place, or not version {VERSION}"
         )
+    if dump.code != 0:
+        raise Failed(f"{vm.name} stays on {vm.node}: libvirt does not tell its configuration: {complaint(dump)}")
+    return dump.out
 
 
 def _choose_handover(vm: Vm) -> None:
@@ -122,34 +130,34 @@ def mark_move(xml: str, nonce: str, paused: bool) -> str:
     return xml.replace("</uuid>", f"</uuid><metadata>{note}</metadata>", 1)
 
 
-def _migrate(vm: Vm, deadline: Deadline, nonce: str, sight: Sight) -> Result:
+def _migrate(vm: Vm, deadline: Deadline, xml: str, sight: Sight) -> Result:
     """The copy itself, to its end or ours."""
-    dump = virsh(vm, deadline.left(ASK, AFTERWARDS), "dumpxml", "--migratable", "--security-info", vm.uuid)
-    if dump.code != 0:
-        return dump
     path = state.path(vm.uuid, ".move.xml")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(mark_move(dump.out, nonce, sight.state == "paused"))
+        file.write(xml)
     uri, memory = destination(vm)
     argv = ["virsh", "-q", "-c", vm.uri, "migrate", *policy.arguments(vm), "--xml", path, *memory]
     try:
         client = Command([*argv, "--domain", vm.uuid, "--desturi", uri])
         if vm.downtime:
             _allow_downtime(vm, client)
-        if not _attend(vm, client, sight, deadline):
-            codes.log(vm.name, "the migration takes too long and is cancelled", warning=True)
+        if why := _attend(vm, client, sight, deadline):
+            codes.log(vm.name, f"the migration is cancelled: {why}", warning=True)
             virsh(vm, 5.0, "domjobabort", vm.uuid)
             client.wait(2.0)
             client.kill()
-            return Result(1, "", f"error: cancelled, it did not end within {vm.migration_timeout:.0f} s")
+            return Result(1, "", f"error: cancelled, {why}")
         return client.result()
     finally:
         state.remove(path)
 
 
-def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> bool:
-    """Wait for the client; False when the time is over. Once the guest runs on the target and its pages follow, only
-    the operation's own deadline counts: a cancelled post-copy costs the guest its memory.
+def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
+    """Wait for the client, to its end: an empty text; else why it is to be cancelled.
+
+    A target that has left the cluster sends nothing any more, and TCP would wait for it for minutes. Once the guest
+    runs on the target and its pages follow, only the operation's own deadline counts: a cancelled post-copy costs the
+    guest its memory.
 
     libvirt sleeps some 0.3 s between killing the source's QEMU and saying so. The guest is paused on the target
     meanwhile, so the gate is closed as soon as that very QEMU is seen to end.
@@ -157,25 +165,36 @@ def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> bool:
     longest = deadline.left(keep=AFTERWARDS)
     until = time.monotonic() + min(vm.migration_timeout, longest)
     latest = time.monotonic() + longest
+    late = f"it did not end within {vm.migration_timeout:.0f} s"
     try:
         qemu = os.pidfd_open(sight.pid)
     except ProcessLookupError:
-        return client.wait(until - time.monotonic())
+        return "" if client.wait(until - time.monotonic()) else late
+    looked = time.monotonic()
     try:
-        while not client.wait(until - time.monotonic(), qemu):
+        while not client.wait(min(MEMBERSHIP, until - time.monotonic()), qemu):
             if time.monotonic() >= until:
-                if until < latest and look(vm.name, vm.uuid).reason == "post-copy":
-                    until = latest
-                    continue
-                return False
-            if proof.alive(proof.Process(sight.pid, sight.start, "")):
+                if until == latest or look(vm.name, vm.uuid).reason != "post-copy":
+                    return late
+                until = latest
+            elif not proof.alive(proof.Process(sight.pid, sight.start, "")):
+                _close_behind(vm)
+                return "" if client.wait(until - time.monotonic()) else late
+            elif time.monotonic() - looked < MEMBERSHIP:
                 time.sleep(0.05)  # its leader is dead, but a thread of it is not yet
-                continue
-            _close_behind(vm)
-            return client.wait(until - time.monotonic())
-        return True
+            elif _has_left(vm.target):
+                return f"{vm.target} has left the cluster"
+            else:
+                looked = time.monotonic()
+        return ""
     finally:
         os.close(qemu)
+
+
+def _has_left(node: str) -> bool:
+    """Whether this part of the cluster is known to be without a node."""
+    members = run(["crm_node", "-p"], ASK)
+    return members.code == 0 and bool(members.out.split()) and node not in members.out.split()
 
 
 def _close_behind(vm: Vm) -> None:

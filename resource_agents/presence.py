@@ -12,6 +12,8 @@ from resource_agents import codes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hacluster.guard.child import Result
     from hacluster.guard.proof import Presence
     from resource_agents.vm import Deadline, Sight, Vm
@@ -27,6 +29,17 @@ def virsh(vm: Vm, timeout: float, *arguments: str) -> Result:
     from hacluster.guard.child import run
 
     return run(["virsh", "-q", "-c", vm.uri, *arguments], timeout)
+
+
+def together(timeout: float, *commands: Sequence[str]) -> list[Result]:
+    """Several programs at once, each within `timeout` seconds; code None where one did not end."""
+    from hacluster.guard.child import Command
+
+    begun, until = [Command(argv) for argv in commands], time.monotonic() + timeout
+    for command in begun:
+        if not command.wait(until - time.monotonic()):
+            command.kill()
+    return [command.result() for command in begun]
 
 
 def complaint(result: Result) -> str:

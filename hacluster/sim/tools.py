@@ -54,6 +54,8 @@ class Programs:
     def _tool(self, argv: list[str], node: str, part: Part) -> tuple[int, str]:
         if argv[0] == "pcs":
             return self._pcs(argv[1:], part), ""
+        if argv[:2] == ["crm_node", "-p"]:
+            return 0, " ".join(sorted(part.members)) + "\n"
         if argv[0] == "crm_node":
             return 0, "1\n" if self._cluster.quorate(node) else "0\n"
         if argv[0] == "attrd_updater":

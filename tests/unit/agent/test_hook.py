@@ -148,6 +148,7 @@ class Front:
         text = text.replace("/var/lib/pacemaker/cib/cib.xml", str(root / "cib.xml"))
         text = text.replace("/etc/hacluster/domains", str(root / "domains"))
         text = text.replace("/usr/bin/python3", str(root / "python3"))
+        text = text.replace("/run/hacluster/vm", str(root))
         (root / "front").write_text(text)
 
     def python(self, code: int) -> None:
@@ -186,6 +187,15 @@ def test_what_starts_nothing_never_waits_for_python(front: Front, operation: str
     (front.root / "cib.xml").write_text(UUID)
     front.python(1)
     assert front.call(operation).returncode == 0
+
+
+def test_a_start_that_prepare_admitted_does_not_wait_for_python_again_and_any_other_asks_it(front: Front) -> None:
+    (front.root / "cib.xml").write_text(UUID)
+    front.python(1)
+    assert front.call("start").returncode == 1
+    (front.root / f"{UUID}.starting").write_text("")
+    assert front.call("start").returncode == 0
+    assert front.call("prepare").returncode == 1
 
 
 @pytest.mark.parametrize("place", ["cib.xml", "domains/web.0123456789abcdef.xml"])

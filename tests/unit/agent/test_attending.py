@@ -1,0 +1,48 @@
+"""A copy that is waited for: cancelled once its target has left the cluster, and not because a tool does not answer."""
+
+from __future__ import annotations
+
+import os
+from typing import cast
+
+import pytest
+
+from hacluster.guard import state
+from hacluster.guard.child import Command, Result
+from resource_agents import moving
+from resource_agents.vm import Deadline, Sight, Vm
+
+MOVED = {"OCF_RESOURCE_INSTANCE": "web", "OCF_RESKEY_uuid": "d3b07384-d9a0-4c9b-8f1e-000000000001"}
+
+
+class Client:
+    """A virsh that never ends by itself; each wait for it passes at once."""
+
+    waits = 0
+
+    def wait(self, _timeout: float, _watch: int = -1) -> bool:
+        self.waits += 1
+        return self.waits > 3
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        (Result(0, "n1 n3 \n", ""), "n2 has left the cluster"),
+        (Result(0, "n1 n2 n3 \n", ""), ""),
+        (Result(0, "\n", ""), ""),
+        (Result(1, "n1 n3 \n", "not connected"), ""),
+        (Result(None, "", ""), ""),
+    ],
+    ids=["left", "there", "nothing said", "an error", "no answer"],
+)
+def test_a_copy_whose_target_left_the_cluster_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, members: Result, why: str
+) -> None:
+    monkeypatch.setattr(moving, "run", lambda argv, _timeout: members if argv == ["crm_node", "-p"] else None)
+    monkeypatch.setattr(moving, "MEMBERSHIP", 0.0)
+    sight, vm = Sight(), Vm({**MOVED, "OCF_RESKEY_CRM_meta_migrate_target": "n2"})
+    found = state.process_start(os.getpid())
+    assert found
+    sight.pid, sight.start = os.getpid(), found[1]
+    assert moving._attend(vm, cast(Command, Client()), sight, Deadline(60.0)) == why
