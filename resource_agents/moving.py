@@ -31,6 +31,9 @@ MEMBERSHIP = 5.0
 """Seconds between two looks whether the target is still in the cluster, while its memory is copied."""
 NAMESPACE = "https://hacluster.invalid/move/1"
 
+RELEASE = 30.0
+"""Seconds that the gate of a VM that has arrived may take to close. Measured in the lab with a node that needed
+fencing: all recovery waited for the move, and the move for the fencing, up to the timeout of migrate_to."""
 ARRIVED, STAYED, BOTH, LOST, UNCLEAR = "arrived", "stayed", "both", "lost", "unclear"
 
 
@@ -155,9 +158,10 @@ def _migrate(vm: Vm, deadline: Deadline, xml: str, sight: Sight) -> Result:
 def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
     """Wait for the client, to its end: an empty text; else why it is to be cancelled.
 
-    A target that has left the cluster sends nothing any more, and TCP would wait for it for minutes. Once the guest
-    runs on the target and its pages follow, only the operation's own deadline counts: a cancelled post-copy costs the
-    guest its memory.
+    A target that has left the cluster sends nothing any more, and TCP would wait for it for minutes. While any other
+    member is lost, Pacemaker fences it, and recovers its VMs, only once the operations in flight have ended: a planned
+    move has to wait then. Once the guest runs on the target and its pages follow, only the operation's own deadline
+    counts: a cancelled post-copy costs the guest its memory.
 
     libvirt sleeps some 0.3 s between killing the source's QEMU and saying so. The guest is paused on the target
     meanwhile, so the gate is closed as soon as that very QEMU is seen to end.
@@ -170,7 +174,7 @@ def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
         qemu = os.pidfd_open(sight.pid)
     except ProcessLookupError:
         return "" if client.wait(until - time.monotonic()) else late
-    looked = time.monotonic()
+    looked, members = time.monotonic(), frozenset[str]()
     try:
         while not client.wait(min(MEMBERSHIP, until - time.monotonic()), qemu):
             if time.monotonic() >= until:
@@ -182,19 +186,21 @@ def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
                 return "" if client.wait(until - time.monotonic()) else late
             elif time.monotonic() - looked < MEMBERSHIP:
                 time.sleep(0.05)  # its leader is dead, but a thread of it is not yet
-            elif _has_left(vm.target):
-                return f"{vm.target} has left the cluster"
             else:
-                looked = time.monotonic()
+                before, members, looked = members, _members() or members, time.monotonic()
+                if members and vm.target not in members:
+                    return f"{vm.target} has left the cluster"
+                if (lost := sorted(before - members)) and look(vm.name, vm.uuid).reason != "post-copy":
+                    return f"{', '.join(lost)} has left the cluster, whose recovery would wait for this copy"
         return ""
     finally:
         os.close(qemu)
 
 
-def _has_left(node: str) -> bool:
-    """Whether this part of the cluster is known to be without a node."""
-    members = run(["crm_node", "-p"], ASK)
-    return members.code == 0 and bool(members.out.split()) and node not in members.out.split()
+def _members() -> frozenset[str]:
+    """The nodes of this part of the cluster; none when that is not known."""
+    told = run(["crm_node", "-p"], ASK)
+    return frozenset(told.out.split()) if told.code == 0 else frozenset()
 
 
 def _close_behind(vm: Vm) -> None:
@@ -256,8 +262,9 @@ def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
         if result.code == 0:
             lock.ended()  # virsh's success comes after Confirm, which ends the source's QEMU without letting it run
         try:
-            # As long as the operation may last: while a third node awaits its fencing no lock operation is answered.
-            lock.release(lambda: proof.presence(vm.uuid, active), deadline.left())
+            # While a third node awaits its fencing no lock operation is answered, and Pacemaker fences it only once
+            # this operation has ended: past a while the sweep does it.
+            lock.release(lambda: proof.presence(vm.uuid, active), deadline.left(RELEASE))
         except DlmError as problem:
             raise Failed(f"{vm.name} is gone from {vm.node}, but its gate does not close: {problem}") from problem
     if where == ARRIVED:

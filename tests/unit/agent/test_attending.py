@@ -1,4 +1,4 @@
-"""A copy that is waited for: cancelled once its target has left the cluster, and not because a tool does not answer."""
+"""A copy that is waited for: cancelled once a member has left the cluster, and not because a tool does not answer."""
 
 from __future__ import annotations
 
@@ -26,22 +26,27 @@ class Client:
 
 
 @pytest.mark.parametrize(
-    ("members", "why"),
+    ("reason", "then", "why"),
     [
-        (Result(0, "n1 n3 \n", ""), "n2 has left the cluster"),
-        (Result(0, "n1 n2 n3 \n", ""), ""),
-        (Result(0, "\n", ""), ""),
-        (Result(1, "n1 n3 \n", "not connected"), ""),
-        (Result(None, "", ""), ""),
+        ("", Result(0, "n1 n3 \n", ""), "n2 has left the cluster"),
+        ("", Result(0, "n1 n2 \n", ""), "n3 has left the cluster, whose recovery would wait for this copy"),
+        ("post-copy", Result(0, "n1 n2 \n", ""), ""),
+        ("", Result(0, "n1 n2 n3 n4 \n", ""), ""),
+        ("", Result(0, "\n", ""), ""),
+        ("", Result(1, "n1 n3 \n", "not connected"), ""),
+        ("", Result(None, "", ""), ""),
     ],
-    ids=["left", "there", "nothing said", "an error", "no answer"],
+    ids=["target left", "another left", "in post-copy", "one came", "nothing said", "an error", "no answer"],
 )
-def test_a_copy_whose_target_left_the_cluster_is_cancelled(
-    monkeypatch: pytest.MonkeyPatch, members: Result, why: str
+def test_a_copy_is_cancelled_when_a_member_leaves(
+    monkeypatch: pytest.MonkeyPatch, reason: str, then: Result, why: str
 ) -> None:
-    monkeypatch.setattr(moving, "run", lambda argv, _timeout: members if argv == ["crm_node", "-p"] else None)
+    told = [Result(0, "n1 n2 n3 \n", ""), then, then]
+    monkeypatch.setattr(moving, "run", lambda argv, _timeout: told.pop(0) if argv == ["crm_node", "-p"] else None)
     monkeypatch.setattr(moving, "MEMBERSHIP", 0.0)
     sight, vm = Sight(), Vm({**MOVED, "OCF_RESKEY_CRM_meta_migrate_target": "n2"})
+    sight.reason = reason
+    monkeypatch.setattr(moving, "look", lambda *_: sight)
     found = state.process_start(os.getpid())
     assert found
     sight.pid, sight.start = os.getpid(), found[1]
