@@ -107,7 +107,6 @@ def test_a_fault_at_every_point_of_a_move(act: str, seconds: float) -> None:
     ("point", "act", "world"),
     [
         ("migration switches over", "lose the reply", {"handover": "running"}),
-        ("hook stopped", "virsh create web", {"without": "hook"}),
         ("migration copies", "isolate n1", {"boards": {"n1": "lies"}}),
     ],
 )
