@@ -172,7 +172,12 @@ def choose(
 
 
 def rehearse(world: World, looked: Looked, claim: Claim) -> None:
-    """Ask the scheduler what the claim would do, and what its removal would do afterwards."""
+    """Ask the scheduler what the claim would do, and what its removal would do afterwards.
+
+    Raises Refused also when another claim was made since preflight looked: the CIB is read after the nodes are asked.
+    """
+    if (other := claims.find(looked.cib, claim.vm)) is not None:
+        raise Refused([under_way(world, looked, other)])
     before = simulate.parse(world.pacemaker.simulate(looked.raw))
     claimed = with_constraint(looked.cib, claims.to_xml(claim))
     then = simulate.parse(world.pacemaker.simulate(claimed))

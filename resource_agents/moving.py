@@ -16,7 +16,7 @@ from hacluster.guard.dlm import EX, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes, lock_driver, policy
 from resource_agents.codes import ATTRIBUTE, ERR_CONFIGURED, Failed
-from resource_agents.presence import ASK, LOCK, complaint, go_on, together, virsh, waits
+from resource_agents.presence import ASK, LOCK, complaint, go_on, together, virsh
 from resource_agents.vm import look
 
 TYPE_CHECKING = False
@@ -67,6 +67,8 @@ def _open_gate(vm: Vm, lock: RunLock, nonce: str) -> None:
     try:
         if lock.recorded().mode != EX:
             lock.reseal(LOCK)
+        if vm.handover != "paused":
+            state.remove(state.path(vm.uuid, ".waits"))
         lock.open_gate(vm.target, nonce, state.boot_id(), LOCK)
     except DlmError as problem:
         raise Failed(f"{vm.name} stays on {vm.node}: its gate cannot be opened to {vm.target}: {problem}") from problem
@@ -319,12 +321,11 @@ def _give_up(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:
 
 def _stay(vm: Vm, lock: RunLock, said: str, deadline: Deadline) -> int:
     """The guest is here: seal it again, which is granted only when no seat is left anywhere; resume it if need be."""
-    waited = waits(vm.uuid)
     try:
         lock.reseal(deadline.left(SEAT_GOES))
     except DlmError as problem:
         raise Failed(
             f"{vm.name} stays on {vm.node} with its gate open ({problem}); the move failed: {said}"
         ) from problem
-    go_on(vm.uri, vm.uuid, look(vm.name, vm.uuid), deadline.left(ASK), waited=waited)
+    go_on(vm.uri, vm.uuid, look(vm.name, vm.uuid), deadline.left(ASK))
     raise Failed(f"{vm.name} stays on {vm.node}, sealed; its move to {vm.target} failed: {said}")

@@ -70,20 +70,24 @@ def resume(uri: str, uuid: str, timeout: float, nonce: str) -> Result | None:
 
 
 def waits(uuid: str) -> bool:
-    """Whether the copy of the move that this node's gate is open for waits for the seal. Asked before a reseal."""
+    """Whether the copy of the move that this node's gate is, or was lately, open for waits for the seal.
+
+    The note is the last move's from here: a move of the other kind takes it away, and so does the VM's leaving.
+    """
     note, claim = state.read_pairs(state.path(uuid, ".waits")) or {}, state.read(uuid)
-    return bool(claim.nonce) and note.get("nonce") == claim.nonce
+    sealed = claim.mode == EX and not claim.nonce
+    return "nonce" in note and (sealed or note["nonce"] == claim.nonce)
 
 
-def go_on(uri: str, uuid: str, sight: Sight, timeout: float, *, waited: bool) -> None:
-    """Resume a guest that a broken move left paused on its source. Only after a reseal: no copy waits elsewhere then.
+def go_on(uri: str, uuid: str, sight: Sight, timeout: float) -> None:
+    """Resume a guest that a broken move left paused on its source. Only under the seal: no copy waits elsewhere then.
 
-    `waited` is what `waits` said before it. A copy that libvirt lets run by itself (handover=running) may have run, and
-    have ended again: then it is the source that is behind, and is left to people. A guest that an operator paused has
-    another reason in libvirt's status and stays as it is.
+    A copy that libvirt lets run by itself (handover=running) may have run, and have ended again: then it is the source
+    that is behind, and is left to people. A guest that an operator paused has another reason in libvirt's status and
+    stays as it is.
     """
     if sight.alive and (sight.state, sight.reason) == ("paused", "migration") and not sight.job:
-        if waited:
+        if waits(uuid):
             resume(uri, uuid, timeout, "")
         else:
             codes.log(

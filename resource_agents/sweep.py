@@ -12,10 +12,10 @@ import time
 
 from hacluster.guard import proof, state
 from hacluster.guard.child import in_background
-from hacluster.guard.dlm import CR, NL, PW, DlmError
+from hacluster.guard.dlm import CR, EX, NL, PW, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
-from resource_agents.presence import go_on, waits
+from resource_agents.presence import go_on
 from resource_agents.vm import look
 
 URI = "qemu:///system"
@@ -42,8 +42,8 @@ def sweep() -> tuple[str, ...]:
 
 def _mend(uuid: str) -> None:
     """A QEMU of it lives here. Its claim after a move that nobody attends to any more: an open gate is sealed again,
-    which is granted once no seat is left, and the guest goes on; a copy that arrived gets somebody who waits for it;
-    a record that was lost is written again.
+    which is granted once no seat is left, and the guest goes on, which is tried again as long as it does not; a copy
+    that arrived gets somebody who waits for it; a record that was lost is written again.
 
     A gate is left alone while its agent lives: between opening it and the target's seat a reseal would be granted.
     """
@@ -55,10 +55,11 @@ def _mend(uuid: str) -> None:
                 lock.seal(LOCK)
                 codes.log(name or uuid, "ran here without its run-lock; it is sealed now", warning=True)
         elif mode == PW and not state.in_flight(uuid, ".moving"):
-            waited = waits(uuid)
             lock.reseal(0.5)
             codes.log(name or uuid, "a gate left open by an unfinished move is sealed again")
-            go_on(URI, uuid, look(name, uuid), ASK, waited=waited)
+            go_on(URI, uuid, look(name, uuid), ASK)
+        elif mode == EX and not state.in_flight(uuid, ".moving"):
+            go_on(URI, uuid, look(name, uuid), ASK)
         elif mode == CR and name and not state.in_flight(uuid, ".attended") and look(name, uuid).complete:
             from resource_agents.arriving import attend
 

@@ -15,7 +15,7 @@ from hacluster.guard.dlm import CR, EX, NL, PW, Busy, DlmError, Unknown
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
 from resource_agents.codes import Failed
-from resource_agents.presence import ASK, LOCK, complaint, give_back, go_on, presence, resume, waits
+from resource_agents.presence import ASK, LOCK, complaint, give_back, go_on, presence, resume
 from resource_agents.vm import look
 
 TYPE_CHECKING = False
@@ -64,16 +64,17 @@ def present(vm: Vm, sight: Sight, process: proof.Process, deadline: Deadline) ->
     if mode == CR:
         claim_seat(vm, lock, sight, LOCK)
     finish_handover(vm, lock, sight, deadline)
+    if mode == EX:  # whoever sealed it again may not have been able to let it go on: libvirt was dead, say
+        go_on(vm.uri, vm.uuid, sight, ASK)
     return judge(vm, look(vm.name, vm.uuid))
 
 
 def _close_gate(vm: Vm, lock: RunLock, sight: Sight) -> None:
     """A gate that a broken move left open. A seat may still stand against it: the guest runs here all the same."""
-    waited = waits(vm.uuid)
     try:
         lock.reseal(0.5)
         codes.log(vm.name, "a gate left open by an unfinished move is sealed again")
-        go_on(vm.uri, vm.uuid, sight, ASK, waited=waited)
+        go_on(vm.uri, vm.uuid, sight, ASK)
     except DlmError as problem:
         codes.log(vm.name, f"runs here with its gate open: {problem}", warning=True)
 

@@ -43,16 +43,6 @@ FAULTY = (45, 5, 120) if "HACLUSTER_DEEP" in os.environ else (45,)
 """Seconds that it stays broken; `make search` sets HACLUSTER_DEEP."""
 
 
-OPEN = {
-    (
-        "kill libvirtd n1",
-        "migration finishes",
-    ): "the guest stays paused at its source, sealed, and its monitor calls it "
-    "well: go_on is tried once, while libvirtd is dead, and never again"
-}
-"""What the product does not do right yet, by act and point: reported as an expected failure with this reason."""
-
-
 def carry_out(scenario: Scenario) -> tuple[Player, list[str]]:
     """Play it, mend everything, and say what is wrong."""
     player = Player(scenario)
@@ -89,18 +79,14 @@ def faulty(point: str, act: str, seconds: float, world: Mapping[str, Any] | None
 @pytest.mark.parametrize("seconds", FAULTY)
 @pytest.mark.parametrize("act", ACTS if "HACLUSTER_DEEP" in os.environ else ACTS[:USUAL])
 def test_a_fault_at_every_point_of_a_move(act: str, seconds: float) -> None:
-    failed, opened = [], []
+    failed = []
     for point in POINTS:
         scenario = faulty(point, act, seconds)
         player, wrong = carry_out(scenario)
         wrong += [f"the point is not passed: {name}" for name in player.world.waiting_faults]
-        if wrong and (act, point) in OPEN and not player.world.witness.broken:
-            opened.append(OPEN[act, point])
-        elif wrong:
+        if wrong:
             failed.append("\n".join([*wrong, to_toml(scenario)]))
     assert not failed, "\n\n".join(["", *failed])
-    if opened:
-        pytest.xfail("; ".join(opened))
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,19 @@ def test_a_gate_is_not_closed_under_the_agent_that_opened_it(runs: Locks) -> Non
     assert runs.asked == []
 
 
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_guest_that_could_not_be_let_go_on_when_it_was_sealed_again_is_tried_again(
+    runs: Locks, monkeypatch: pytest.MonkeyPatch, moving: bool
+) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(sweep, "go_on", lambda _uri, uuid, _sight, _timeout: tried.append(uuid))
+    state.write(UUID, State(EX))
+    if moving:
+        state.mark(UUID, ".moving", os.getpid())
+    sweep.sweep()
+    assert tried == ([] if moving else [UUID])
+
+
 @pytest.mark.parametrize("attended", [False, True])
 def test_an_arrival_that_nobody_waits_for_gets_somebody(
     runs: Locks, monkeypatch: pytest.MonkeyPatch, attended: bool
