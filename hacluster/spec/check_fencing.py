@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from hacluster.problems import Problem
 from hacluster.spec import kinds
@@ -24,7 +25,8 @@ FAKE = {
     "fence_manual": "it waits for a human to say that the node is dead",
     "meatware": "it waits for a human to say that the node is dead",
 }
-STORAGE_ONLY = ("fence_scsi", "fence_mpath")
+STORAGE_ONLY = ("fence_scsi", "fence_mpath", "fence_brocade", "fence_cisco_mds", "fence_sanbox2")
+"""Agents that take a node's disks away, by reservations or at the fabric's switch, and let it run on."""
 
 _SECRET = re.compile(
     r"(.*[_-])?(passwd|password|passphrase|community|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|pin)"
@@ -195,7 +197,10 @@ def _node(name: str, node: Table, nodes: dict[str, Table], devices: dict[str, Ta
     if levels is None:
         return  # given wrongly, and reported
     if not levels:
-        if devices and not any(name in targets(d, device, nodes) for d, device in devices.items()):
+        able = [d for d, device in devices.items() if name in targets(d, device, nodes)]
+        if any(_cuts_storage_only([d], devices) for d in able):  # without levels Pacemaker may take any of them first
+            _report_storage_only(f"the fencing of {name}", f"{node['where']}.fencing", found, last_resort=False)
+        if devices and not able:
             found.append(
                 kinds.NODE_UNFENCED(
                     f"no fence device can fence {name}",
@@ -225,15 +230,8 @@ def _node(name: str, node: Table, nodes: dict[str, Table], devices: dict[str, Ta
                         remedy=f"add {name} to fence_devices.{device}.targets, or remove the targets",
                     )
                 )
-        agents = [(devices[d]["agent"] or "").removeprefix("stonith:") for d in level if d in devices]
-        if agents and all(agent in STORAGE_ONLY for agent in agents):
-            found.append(
-                kinds.STORAGE_FENCING(
-                    f"level {i + 1} of {name} cuts its disks off and leaves its guests running",
-                    where=here,
-                    remedy="use fence_sbd with a watchdog for this level, or keep it the last one",
-                )
-            )
+        if _cuts_storage_only(level, devices):
+            _report_storage_only(f"level {i + 1} of {name}", here, found, last_resort=i > 0)
     for device, described in devices.items():
         if name in (described["targets"] or ()) and not any(device in level for level in levels):
             found.append(
@@ -243,3 +241,22 @@ def _node(name: str, node: Table, nodes: dict[str, Table], devices: dict[str, Ta
                     remedy=f"add {device} to a level of {name}, or remove {name} from its targets",
                 )
             )
+
+
+def _cuts_storage_only(level: Iterable[str], devices: dict[str, Table]) -> bool:
+    """Whether all devices of a level leave the node running; those that are not described are reported elsewhere."""
+    agents = [(devices[device]["agent"] or "").removeprefix("stonith:") for device in level if device in devices]
+    return bool(agents) and all(agent in STORAGE_ONLY for agent in agents)
+
+
+def _report_storage_only(what: str, where: str, found: Found, *, last_resort: bool) -> None:
+    report = kinds.STORAGE_LAST if last_resort else kinds.STORAGE_FENCING
+    found.append(
+        report(
+            f"{what} cuts its disks off and leaves its guests running",
+            where=where,
+            remedy="use fence_sbd with a watchdog for this level"
+            if last_resort
+            else "cut its power first, or in the same level: its BMC, a power switch, or fence_sbd with a watchdog",
+        )
+    )

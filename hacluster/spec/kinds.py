@@ -142,9 +142,16 @@ UNKNOWN_PROPERTY = kind(
 )
 STORAGE_FENCING = kind(
     "HA148",
-    "A fencing level that cuts off storage only",
-    "fence_scsi and fence_mpath take the disks away; the guests of that node go on running, with their network and "
-    "their memory. That is no proof that a VM is dead.",
+    "Fencing that cuts off storage only",
+    "fence_scsi, fence_mpath and a switch of the storage's fabric take the disks away; the guests of that node go on "
+    "running, with their network and their memory. That is no proof that a VM is dead, and Pacemaker, told that the "
+    "node is, starts them elsewhere.",
+)
+STORAGE_LAST = kind(
+    "HA149",
+    "A last fencing level that cuts off storage only",
+    "Where every level before it has failed, the node counts as dead and its guests go on running without their "
+    "disks, with their network and their memory, beside the ones that Pacemaker starts elsewhere.",
     severity="warning",
 )
 

@@ -210,6 +210,31 @@ def test_an_agent_that_does_not_fence_is_refused_with_the_reason(agent: str) -> 
     assert "does not fence: it " in problem.message
 
 
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ('[["san"], ["f"]]', ("HA148", "error", "nodes.n1.fencing[0]")),
+        ('[["f"], ["san"]]', ("HA149", "warning", "nodes.n1.fencing[1]")),
+        ('[["f", "san"]]', None),
+    ],
+    ids=["first", "last", "beside"],
+)
+def test_cutting_off_the_storage_alone_is_no_death(levels: str, expected: tuple[str, str, str] | None) -> None:
+    text = changed(('fencing = ["f"]', f"fencing = {levels}"), text=SMALL)
+    made, found = parse(text + '[fence_devices.san]\nagent = "fence_mpath"\n')
+    assert [(p.code, p.severity, p.where) for p in found] == ([] if expected is None else [expected])
+    assert (made is None) == (expected is not None and expected[1] == "error")
+
+
+def test_without_levels_a_device_that_cuts_off_storage_only_might_be_asked_first() -> None:
+    text = SMALL.replace('fencing = ["f"]\n', "").replace(
+        '"fence_virsh"', '"fence_virsh"\ntargets = ["n1", "n2", "n3"]'
+    )
+    san = '[fence_devices.san]\nagent = "stonith:fence_sanbox2"\ntargets = ["n2"]\n'
+    assert findings(text) == []
+    assert findings(text + san) == [("HA148", "nodes.n2.fencing")]
+
+
 def test_a_device_that_fences_nobody_is_a_warning() -> None:
     made, found = parse(SMALL + '[fence_devices.g]\nagent = "fence_pdu"\n')
     assert made is not None
