@@ -54,11 +54,19 @@ HANDOVER_FAILED = kind(
     "The migration itself was complete, and then the target could not take the run-lock or resume the guest. "
     "Pacemaker stops the VM on both nodes and starts it again.",
 )
-
+NOT_CARRIED_OUT = kind(
+    "HA436",
+    "Pacemaker does not carry the move out",
+    "The claim instructs it to, but it has had nothing to do for a while and the VM runs where it was: the target may "
+    "not run it any more, or somebody made Pacemaker forget or leave alone the VM in the middle of its move.",
+)
 
 WAITING = "waiting for Pacemaker"
 ABORTED = "canceled by client"
 """libvirt's words for a migration that somebody ended through it."""
+SETTLED, GIVEN_UP = 2.0, 30.0
+"""Seconds for which Pacemaker must have had nothing to do until what the nodes prove is the move's end although the
+records of it are gone; and until a VM that is still at home will not be moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +82,15 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The world as far as a move needs it. `gone` are nodes that were fenced or left in order: they have no copy."""
+    """The world as far as a move needs it. `gone` are nodes that were fenced or left in order: they have no copy.
+    `calm` is for how many seconds Pacemaker is known to have had nothing to do."""
 
     claim: Claim | None
     history: History
     facts: Mapping[str, HostFacts | Unknown]
     online: frozenset[str]
     gone: frozenset[str] = frozenset()
+    calm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,16 @@ def decide(intent: Intent, view: View) -> Step:
     """The next step of a move, from the world alone."""
     new = tuple(explained(op, view.facts, intent.uuid) for op in history.since(intent.before, view.history))
     copies, unknown = whereabouts(view.facts, intent.uuid, view.gone)
+    step = _recorded(intent, view, new, copies, unknown)
+    if isinstance(step, Wait) and not unknown and len(copies) == 1:
+        return _come_to_rest(intent, view, new, copies[0]) or step
+    return step
+
+
+def _recorded(
+    intent: Intent, view: View, new: tuple[Operation, ...], copies: tuple[str, ...], unknown: tuple[str, ...]
+) -> Step:
+    """The next step by what Pacemaker has recorded of the move."""
     if (failure := _failed(new, "migrate_to")) is not None:
         return _after_failed_migration(intent, view, failure, copies, unknown)
     if (failure := _failed(new, "migrate_from")) is not None and not _ended(new, intent):
@@ -220,6 +240,40 @@ def _after_arrival(
             return Wait("arrived; Pacemaker clears the source")
         return Wait("handing over")
     return Wait("arrived; waiting for proof that the source is empty")
+
+
+def _come_to_rest(intent: Intent, view: View, new: tuple[Operation, ...], home: str) -> Step | None:
+    """The end of a move whose records are gone (pcs resource refresh takes them), or which Pacemaker has let be: it has
+    nothing to do, knows where the VM is, and that node alone has it, sealed and running. None while that is not so."""
+    pending = any(op.pending and op.interval == 0 for ops in view.history.values() for op in ops)
+    well = sealed_at(view.facts, home, intent.uuid) and state_on(view.facts, home, intent.uuid) == "running"
+    if view.claim is None or pending or not well or _restart(new) is not None:
+        return None
+    other = intent.source if home == intent.target else intent.target
+    if _knows(view, home) != "here" or (_knows(view, other) == "here" and other in view.online):
+        return None
+    if home == intent.target and view.calm >= SETTLED and (_knows(view, other) or other not in view.online):
+        return Arrived()
+    if home == intent.source and view.calm >= GIVEN_UP:
+        problem = NOT_CARRIED_OUT(
+            f"{intent.vm} was not moved: Pacemaker has nothing to do, and it runs on {intent.source} as before",
+            where=f"vm {intent.vm}",
+            remedy=f"hactl status; if {intent.target} is well: hactl vm move {intent.vm} {intent.target}",
+            still_runs_on=intent.source,
+        )
+        return Failed(problem, drop_claim=True)
+    return None
+
+
+def _knows(view: View, node: str) -> str:
+    """Whether Pacemaker has the VM on a node, by the last that it recorded there: here, gone, or neither (empty)."""
+    ended = [op for op in view.history.get(node, ()) if op.interval == 0 and not op.pending]
+    last = max(ended, key=lambda op: op.call, default=None)
+    if last is None or last.failed:
+        return ""
+    if last.name in ("start", "migrate_from") or (last.name, last.code) == ("monitor", 0):
+        return "here"
+    return "gone" if last.name == "stop" or (last.name, last.code) == ("monitor", 7) else ""
 
 
 def _without_claim(intent: Intent, copies: tuple[str, ...], unknown: tuple[str, ...]) -> Step:

@@ -19,7 +19,19 @@ from hacluster.cib import managed
 from hacluster.claim import Claim, How
 from hacluster.claiming import STILL_MOVING, before
 from hacluster.forget import forget
-from hacluster.move import ABORTED, MIGRATION_FAILED, WAITING, Arrived, Failed, Intent, Step, View, Wait, decide
+from hacluster.move import (
+    ABORTED,
+    GIVEN_UP,
+    MIGRATION_FAILED,
+    WAITING,
+    Arrived,
+    Failed,
+    Intent,
+    Step,
+    View,
+    Wait,
+    decide,
+)
 from hacluster.ports import Unknown, Unreachable, World
 from hacluster.problems import Problem, Refused
 
@@ -87,10 +99,36 @@ def picture(world: World, claim: Claim) -> Picture:
     return Picture(cib, mine, other, history.operations(cib, claim.vm), online, gone)
 
 
-def judge(world: World, intent: Intent, seen: Picture) -> Step:
+class Calm:
+    """For how long Pacemaker has had nothing to do, as far as it was asked."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._since: float | None = None
+
+    def look(self, seen: Picture) -> float:
+        """Seconds until now. It is not asked where an operation of the VM is recorded as pending: then it is busy."""
+        busy = any(op.pending and op.interval == 0 for ops in seen.history.values() for op in ops)
+        if busy or self._world.pacemaker.idle() is not True:
+            self._since = None
+            return 0.0
+        now = self._world.clock.now()
+        self._since = now if self._since is None else self._since
+        return now - self._since
+
+    def broken(self) -> None:
+        """Nobody knows, or something is under way."""
+        self._since = None
+
+
+def judge(world: World, intent: Intent, seen: Picture, calm: Calm | None = None) -> Step:
     """The decision about a picture, with every node's own word. That is dear: a probe on each of them."""
     facts = world.hosts.facts(seen.nodes, deadline=5.0)
-    return decide(intent, View(seen.claim, seen.history, facts, seen.online, seen.gone))
+    view = View(seen.claim, seen.history, facts, seen.online, seen.gone)
+    step = decide(intent, view)
+    if calm is None or not isinstance(step, Wait):
+        return step
+    return decide(intent, replace(view, calm=calm.look(seen)))
 
 
 def watch(
@@ -106,9 +144,9 @@ def watch(
     """Ask again and again until the move is over; free what is proven safe to free."""
     patience = timeout if timeout is not None else float(vm.parameters.get("migration_timeout", 600)) + GRACE
     limit = max(began + patience, world.clock.now() + grace)
-    narrator = _Narrator(tell)
+    narrator, calm = _Narrator(tell), Calm(world)
     while True:
-        step = _step(world, vm, claim, narrator)
+        step = _step(world, vm, claim, narrator, calm)
         if isinstance(step, Arrived):
             seconds = world.clock.now() - began
             unclaim(world, claim)
@@ -174,20 +212,25 @@ def intent_of(vm: managed.ManagedVm, claim: Claim, seen: Picture) -> Intent:
     return Intent(vm.name, vm.uuid, claim.source, claim.target, before(seen.cib, claim))
 
 
-def _step(world: World, vm: managed.ManagedVm, claim: Claim, tell: Tell) -> Step:
+def _step(world: World, vm: managed.ManagedVm, claim: Claim, tell: Tell, calm: Calm) -> Step:
     """One look and one decision. The nodes are asked only once Pacemaker has something to report: that is dear."""
     try:
         seen = picture(world, claim)
     except (Unreachable, Refused) as error:
         # A node that hactl works through may be fenced in mid-move; the loop's limit ends a cluster that stays silent.
         step = Wait(f"the cluster does not answer ({error})")
+        calm.broken()
         tell(Progress(step.phase))
         return step
     intent = intent_of(vm, claim, seen)
     quiet = seen.claim is not None and not any(not op.pending for op in history.since(intent.before, seen.history))
     if quiet and intent.source in seen.online:
-        return _copying(world, intent, seen, tell)
-    decided = judge(world, intent, seen)
+        step = _copying(world, intent, seen, tell)
+        if step.phase != WAITING:
+            calm.broken()
+        if step.phase != WAITING or calm.look(seen) < GIVEN_UP:
+            return step
+    decided = judge(world, intent, seen, calm)
     if isinstance(decided, Wait):
         tell(Progress(decided.phase))
     return decided

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,64 @@ def test_an_operation_from_before_the_claim_counts_for_nothing() -> None:
     old = replace(INTENT, before={"n1": (bad("n1", "migrate_to", 9, "yesterday"),)})
     now = View(CLAIM, {"n1": (bad("n1", "migrate_to", 9, "yesterday"),)}, at_source(), frozenset({"n1", "n2"}))
     assert decide(old, now) == Wait("waiting for Pacemaker")
+
+
+GONE = Operation("n1", "monitor", 7, 0, 14)
+FOUND = ok("n2", "monitor", 5)
+
+
+def calm(seconds: float, now: View, **changes: Any) -> View:
+    return replace(now, calm=seconds, **changes)
+
+
+def test_a_move_whose_records_are_gone_has_arrived_when_everything_rests_and_the_target_alone_has_it() -> None:
+    """What pcs resource refresh leaves of a move: what the probes found."""
+    assert decide(INTENT, calm(2.0, view(at_target(), GONE, FOUND))) == Arrived()
+
+
+def test_also_when_only_the_stop_on_the_source_was_forgotten() -> None:
+    assert decide(INTENT, calm(2.0, view(at_target(), *MIGRATED, replace(GONE, call=13)))) == Arrived()
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(calm(1.0, view(at_target(), GONE, FOUND)), id="Pacemaker may not have noticed yet"),
+        pytest.param(
+            calm(9.0, view(at_target(), GONE, FOUND, Operation("n3", "monitor", 193, -1, -1))),
+            id="a probe is under way",
+        ),
+        pytest.param(calm(9.0, view(at_target(), GONE)), id="Pacemaker has not found it there"),
+        pytest.param(calm(9.0, view(at_target(), GONE, bad("n2", "monitor", 5))), id="it found it failed there"),
+        pytest.param(calm(9.0, view(at_target(), ok("n1", "monitor", 14), FOUND)), id="it has it on both"),
+        pytest.param(calm(9.0, view(at_target(), ok("n1", "migrate_to", 14), FOUND)), id="it is half way"),
+        pytest.param(calm(9.0, view(at_target("CR"), GONE, FOUND)), id="not sealed"),
+        pytest.param(calm(9.0, view(at_target("EX", "paused"), GONE, FOUND)), id="not running"),
+        pytest.param(calm(9.0, view(at_target() | {"n3": Unknown("silent")}, GONE, FOUND)), id="a node is silent"),
+        pytest.param(calm(9.0, view(at_target() | {"n3": host("n3", "PRESENT", "EX")}, GONE, FOUND)), id="two copies"),
+        pytest.param(calm(29.0, view(at_source())), id="at home, and Pacemaker may still begin"),
+        pytest.param(calm(99.0, view(at_source("PW"))), id="at home with its gate open"),
+        pytest.param(calm(99.0, view(at_source(), ok("n1", "migrate_to", 14))), id="at home and half way"),
+        pytest.param(calm(99.0, view(at_source(), FOUND)), id="at home, and Pacemaker has it on both"),
+    ],
+)
+def test_nothing_is_settled_before_everything_rests(now: View) -> None:
+    assert isinstance(decide(INTENT, now), Wait)
+
+
+def test_a_vm_that_was_started_again_has_not_arrived_whatever_rests() -> None:
+    step = decide(INTENT, calm(99.0, view(at_target(), STOPPED, ok("n2", "start", 5))))
+    assert isinstance(step, Failed)
+    assert step.problem.code == "HA431"
+
+
+def test_a_move_that_pacemaker_lets_be_is_over_and_its_claim_goes() -> None:
+    step = decide(INTENT, calm(30.0, view(at_source())))
+    assert isinstance(step, Failed)
+    assert (step.problem.code, step.drop_claim, step.clean_up) == ("HA436", True, False)
+
+
+def test_without_its_claim_a_move_is_not_settled_by_rest() -> None:
+    step = decide(INTENT, calm(99.0, view(at_target(), GONE, FOUND, claim=None)))
+    assert isinstance(step, Failed)
+    assert step.problem.code == "HA434"

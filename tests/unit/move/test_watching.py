@@ -14,6 +14,7 @@ from hacluster import converging, moving, power, rehearsal, watching
 from hacluster.cib.managed import ManagedVm
 from hacluster.claim import Claim
 from hacluster.forget import forget
+from hacluster.history import Operation
 from hacluster.move import MIGRATION_FAILED, WAITING
 from hacluster.ports import Completed, World
 from hacluster.problems import Refused
@@ -113,3 +114,24 @@ def test_a_move_to_another_node_is_not_resumed(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(Refused) as no:
         moving.resume(cast(World, None), "web", "n3", tell=lambda _: None)
     assert [(p.code, p.remedy) for p in no.value.problems] == [("HA411", "hactl vm move web n2 --resume")]
+
+
+def test_calm_lasts_from_the_first_time_that_nothing_was_to_be_done_until_something_is() -> None:
+    now, idle = [10.0], [True]
+    pacemaker = SimpleNamespace(idle=lambda: idle[0])
+    calm = watching.Calm(cast(World, SimpleNamespace(pacemaker=pacemaker, clock=SimpleNamespace(now=lambda: now[0]))))
+    rests = cast(watching.Picture, SimpleNamespace(history={"n1": (Operation("n1", "start", 0, 0, 10),)}))
+    busy = cast(watching.Picture, SimpleNamespace(history={"n1": (Operation("n1", "monitor", 193, -1, -1),)}))
+
+    def after(seconds: float, seen: watching.Picture = rests) -> float:
+        now[0] += seconds
+        return calm.look(seen)
+
+    assert [after(0), after(3), after(4)] == [0, 3, 7]
+    assert [after(1, busy), after(1), after(2)] == [0, 0, 2]
+    idle[0] = False
+    assert after(1) == 0
+    idle[0] = True
+    assert [after(1), after(1)] == [0, 1]
+    calm.broken()
+    assert after(1) == 0
