@@ -55,12 +55,16 @@ class Claim:
 
 
 def to_xml(claim: Claim) -> bytes:
-    """The constraint as cibadmin takes it."""
+    """The constraint as cibadmin takes it.
+
+    No VM's name has two dots in a row, so the ids of its parts are never those of another VM's claim: with a hyphen
+    the rule of `web` would be the claim of `web-rule`, and the schema refuses an id that is there twice.
+    """
     ident = claim.ident
     location = etree.Element("rsc_location", id=ident, rsc=claim.vm)
-    rule = etree.SubElement(location, "rule", {"id": f"{ident}-rule", "score": "INFINITY", "boolean-op": "or"})
-    etree.SubElement(rule, "expression", id=f"{ident}-target", attribute="#uname", operation="eq", value=claim.target)
-    etree.SubElement(rule, "expression", id=f"{ident}-claim", attribute=_ATTRIBUTE, operation="eq", value=claim.told)
+    rule = etree.SubElement(location, "rule", {"id": f"{ident}..rule", "score": "INFINITY", "boolean-op": "or"})
+    etree.SubElement(rule, "expression", id=f"{ident}..target", attribute="#uname", operation="eq", value=claim.target)
+    etree.SubElement(rule, "expression", id=f"{ident}..claim", attribute=_ATTRIBUTE, operation="eq", value=claim.told)
     xml: bytes = etree.tostring(location)
     return xml
 

@@ -176,8 +176,7 @@ def rehearse(world: World, looked: Looked, claim: Claim) -> None:
 
     Raises Refused also when another claim was made since preflight looked: the CIB is read after the nodes are asked.
     """
-    if (other := claims.find(looked.cib, claim.vm)) is not None:
-        raise Refused([under_way(world, looked, other)])
+    _unclaimed(world, looked, claim.vm)
     before = simulate.parse(world.pacemaker.simulate(looked.raw))
     claimed = with_constraint(looked.cib, claims.to_xml(claim))
     then = simulate.parse(world.pacemaker.simulate(claimed))
@@ -188,7 +187,11 @@ def rehearse(world: World, looked: Looked, claim: Claim) -> None:
 
 
 def rehearse_cold(world: World, looked: Looked, claim: Claim) -> None:
-    """Ask the scheduler what a cold move would do: the stop, then the start, and then the claim's removal."""
+    """Ask the scheduler what a cold move would do: the stop, then the start, and then the claim's removal.
+
+    Raises Refused also for a claim that preflight did not see: the push after it would replace it.
+    """
+    _unclaimed(world, looked, claim.vm)
 
     def asked(cib: etree._Element, role: str | None) -> simulate.Simulation:
         copy: etree._Element = etree.fromstring(etree.tostring(cib))
@@ -208,6 +211,11 @@ def rehearse_cold(world: World, looked: Looked, claim: Claim) -> None:
     ]
     if found:
         raise Refused(dict.fromkeys(found))
+
+
+def _unclaimed(world: World, looked: Looked, vm: str) -> None:
+    if (other := claims.find(looked.cib, vm)) is not None:
+        raise Refused([under_way(world, looked, other)])
 
 
 def _unlike(claim: Claim, then: simulate.Simulation, wanted: tuple[str, str]) -> Iterator[Problem]:

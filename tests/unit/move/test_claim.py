@@ -35,3 +35,11 @@ def test_the_second_expression_can_never_hold() -> None:
     attributes = [expression.get("attribute") for expression in rule]
     assert rule.get("boolean-op") == "or"
     assert attributes == ["#uname", "hactl-claim"]
+
+
+def test_no_part_of_a_claim_is_called_like_another_vms_claim() -> None:
+    """The schema refuses an id that is there twice: one of these moves could not begin, in words that help nobody."""
+    names = ["web", "web.", *(f"web{sign}{part}" for sign in "-._" for part in ("rule", "target", "claim"))]
+    made = [etree.fromstring(claim.to_xml(Claim(name, "n1", "n2"))) for name in names]
+    idents = [part.get("id") for one in made for part in one.iter()]
+    assert sorted(set(idents)) == sorted(idents)
