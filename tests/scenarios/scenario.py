@@ -34,6 +34,8 @@
     broken = "runs twice"       # a test of the test, or what no software can hinder: the witness must say this
     finds = "HA140"             # hactl check must find this in the cluster, changed as `spec` says
 
+    lab.told.alice = "HA430"    # what a real cluster does otherwise than the simulator
+
     bed = "virtual machines"    # cannot be staged in memory: where it can be, and `why` says the reason
 
     [spec]                      # what stands in cluster.toml, and what stands there instead
@@ -89,6 +91,7 @@ class Expect:
     broken: str = ""
     finds: str = ""
     claim: bool = False
+    lab: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

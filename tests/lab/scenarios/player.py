@@ -8,6 +8,8 @@ of virtual time pass, a wait ends here as soon as everything is at rest.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 from lxml import etree
 
@@ -20,9 +22,11 @@ from tests.scenarios.scenario import Scenario, Step
 
 STAGED = {"boards", "copy_seconds"}
 """What of a scenario's `world` the lab can be made to be."""
-AT_REST_AFTER, STUCK_AFTER = 3.0, 25.0
-"""Seconds in which everything runs; in which what does not run, does not change: then a scenario may go on."""
+AT_REST_AFTER, STUCK_AFTER = 3.0, 15.0
+"""Seconds in which everything runs; in which what does not run does not change, while each VM is where it is to end."""
 SETTLES_WITHIN = 120.0
+SHORT, SHOWS_WITHIN = 20.0, 8.0
+"""Seconds up to which a wait is meant as it stands; in which what a step did can be seen from outside."""
 SLOW = 1
 """MiB per second, libvirt's smallest: how a guest's memory is made to take its time."""
 
@@ -33,6 +37,8 @@ def elsewhere(scenario: Scenario) -> str:
         return f"it is for the {scenario.bed}: {scenario.why}"
     if scenario.expect.finds:
         return "it is about the spec, and needs no cluster"
+    if scenario.spec:
+        return f"the lab's cluster is not made so: {', '.join(scenario.spec.values())}"
     if scenario.expect.broken:
         return "it is meant to run twice, which the simulator shows"
     if other := scenario.world.keys() - STAGED:
@@ -51,7 +57,11 @@ class Player:
     def __init__(self, scene: Scene, scenario: Scenario) -> None:
         self.scene = scene
         self.scenario = scenario
+        expect = scenario.expect
+        here: dict[str, Any] = {key: {**getattr(expect, key), **own} for key, own in expect.lab.items()}
+        self.expect = replace(expect, **here)
         self.verbs = Verbs(scene)
+        self._rested = False
         self._acts = [self.verbs.act(Step(f.do, f.by, f.node, meanwhile=True)) for f in scenario.faults]
 
     def play(self) -> list[str]:
@@ -61,7 +71,7 @@ class Player:
         for node, how in scenario.world.get("boards", {}).items():
             self.verbs.board(node, how)
         boots = {vm: disk(scene.bed, vm)[0] for vm in scene.vms}
-        twice, fenced = len(scene.observer.twice()), self._fenced()
+        twice, fenced, failed = len(scene.observer.twice()), self._fenced(), self._failed()
         vm = next(iter(scenario.start), "web")
         if any(fault.at == "migration copies" for fault in scenario.faults) or "copy_seconds" in scenario.world:
             for node in scene.nodes:
@@ -72,10 +82,17 @@ class Player:
                 self._do(step)
             for person in self.verbs.people.values():
                 person.wait()
-        self._rest(SETTLES_WITHIN)
+            if not self._rested:
+                self._rest(SETTLES_WITHIN)
         wrong = [f"a fault's point was never passed: {at}" for at in taps.missed]
+        silent = self.verbs.people.keys() - self.expect.told.keys()
+        for who in sorted(silent):
+            if (person := self.verbs.people[who]).words[0] == "pcs" and person.told != ["done"]:
+                wrong.append(f"{who} could not do it")
         wrong += [f"{seen.vm} ran twice: {seen}" for seen in scene.observer.twice()[twice:]]
-        return [*wrong, *self._always(), *self._expected(boots, fenced)]
+        wrong += [*self._always(), *self._expected(boots, fenced), *self._failures(failed)]
+        said = [f"{who} was told {' '.join(one.told)}: {one.said.strip()}" for who, one in self.verbs.people.items()]
+        return [*wrong, *said] if wrong else []
 
     def _place(self) -> None:
         """Each VM where the scenario begins with it."""
@@ -85,6 +102,7 @@ class Player:
                 assert done.returncode == 0, done.stdout + done.stderr
 
     def _do(self, step: Step) -> None:
+        self._rested = False
         if step.do.startswith("wait "):
             self._wait(float(step.do.split()[1]))
         elif step.do == "settle":
@@ -93,10 +111,11 @@ class Player:
             self.verbs.act(step)()
 
     def _wait(self, seconds: float) -> None:
-        """So long, or until all is at rest for a while: a long wait is for what comes of the step before it."""
-        end = time.monotonic() + seconds
-        time.sleep(min(seconds, 10.0))
-        self._rest(end - time.monotonic())
+        """So long; a longer wait is for what comes of the step before it, and ends when all is at rest."""
+        time.sleep(min(seconds, SHOWS_WITHIN if seconds > SHORT else seconds))
+        if seconds > SHORT:
+            self._rest(max(seconds, SETTLES_WITHIN) - SHOWS_WITHIN)
+            self._rested = True
 
     def _rest(self, seconds: float) -> None:
         end, since, before = time.monotonic() + seconds, time.monotonic(), None
@@ -104,7 +123,9 @@ class Player:
             wrong = unsettled(self.scene)
             if wrong != before:
                 since, before = time.monotonic(), wrong
-            elif time.monotonic() - since > (STUCK_AFTER if wrong else AT_REST_AFTER):
+            elif time.monotonic() - since > (STUCK_AFTER if wrong else AT_REST_AFTER) and not (
+                wrong and self._misplaced()
+            ):
                 return
             time.sleep(0.5)
 
@@ -112,11 +133,11 @@ class Player:
 
     def _always(self) -> list[str]:
         wrong = [f"{vm}: {found}" for vm in self.scene.vms for found in disk(self.scene.bed, vm)[1]]
-        stopped = {vm for vm, node in self.scenario.expect.runs.items() if node == "nowhere"}
+        stopped = {vm for vm, node in self.expect.runs.items() if node == "nowhere"}
         for name, found in self.scene.doubts().items():
             if name in self.scene.vms and name not in stopped:
                 wrong.append(f"{name}: {found}")
-        if not self.scenario.expect.claim:
+        if not self.expect.claim:
             claims = self.scene.sh(
                 self.scene.prompt(), "cibadmin --query -o constraints | grep -o 'id=\"hactl-move[^ ]*'"
             )
@@ -124,11 +145,7 @@ class Player:
         return wrong
 
     def _expected(self, boots: dict[str, int], fenced: list[str]) -> list[str]:
-        expect, wrong = self.scenario.expect, []
-        for vm, node in expect.runs.items():
-            here = self.scene.observer.home(vm)
-            if not (here == node or (node == "nowhere" and here is None) or (node == "somewhere" and here)):
-                wrong.append(f"{vm} is on {here or 'no node'}, not {node}")
+        expect, wrong = self.expect, self._misplaced()
         for vm, number in expect.boots.items():
             found = 1 + disk(self.scene.bed, vm)[0] - boots[vm]
             if found != number:
@@ -136,11 +153,33 @@ class Player:
         for who, what in expect.told.items():
             person = self.verbs.people.get(who)
             if person is None or what not in person.told:
-                wrong.append(f"{who} was told {person and person.told}, not {what}: {person and person.said}")
+                wrong.append(f"{who} was told {person and person.told}, not {what}")
         shot = self._fenced()[len(fenced) :]
         if expect.fenced != ("*",) and set(expect.fenced) != set(shot):
             wrong.append(f"fenced were {shot}, not {list(expect.fenced)}")
         return wrong
+
+    def _misplaced(self) -> list[str]:
+        wrong = []
+        for vm, node in self.expect.runs.items():
+            here = self.scene.observer.home(vm)
+            if not (here == node or (node == "nowhere" and here is None) or (node == "somewhere" and here)):
+                wrong.append(f"{vm} is on {here or 'no node'}, not {node}")
+        return wrong
+
+    def _failures(self, before: set[tuple[str, ...]]) -> list[str]:
+        wrong = []
+        for vm, number in self.expect.failures.items():
+            failed = sorted(one for one in self._failed() - before if one[0].startswith(f"{vm}_"))
+            if len(failed) != number:
+                wrong.append(f"{len(failed)} operations of {vm} failed, not {number}: {failed}")
+        return wrong
+
+    def _failed(self) -> set[tuple[str, ...]]:
+        """The operations whose failure Pacemaker remembers: key, node, call and what was said."""
+        status = self.scene.crm_mon()
+        found = status.iterfind("failures/failure") if status is not None else ()
+        return {tuple(str(one.get(key)) for key in ("op_key", "node", "call", "exitreason")) for one in found}
 
     def _fenced(self) -> list[str]:
         """Whom the cluster has fenced, oldest first."""
@@ -154,11 +193,14 @@ def renew(scene: Scene) -> dict[str, str]:
     scene.undo_all()
     for node in scene.nodes:
         scene.switch_on(node)
-    Rest(scene).reach(SETTLES_WITHIN)
+    if unsettled(scene).keys() & set(scene.nodes):  # only a node that is online can be cleaned
+        Rest(scene).reach(SETTLES_WITHIN)
+    asked = "\n".join(AGAIN.format(vm=vm) for vm in scene.vms)
     for node in scene.powered():
-        scene.sh(node, CLEAN)
-    scene.sh(scene.prompt(), "\n".join(AGAIN.format(vm=vm) for vm in scene.vms))
-    scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
+        done = scene.sh(node, f"{CLEAN}\n{asked}\n{COMPLETE}")
+        if done.outcome != "done":  # a file that a scenario deleted
+            scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
+        asked = ""
     return Rest(scene).reach(SETTLES_WITHIN)
 
 
@@ -173,11 +215,20 @@ managed=$(sed -n 's:.*<name>\\(.*\\)</name>.*:\\1:p' /etc/hacluster/domains/*.xm
 for name in $(virsh list --name); do echo "$managed" | grep -qx "$name" || virsh destroy $name; done
 for name in $(virsh list --all --persistent --name); do virsh undefine $name; done
 attrd_updater -n hacluster-guard -U "$(sed -n s/^guard=//p /run/hacluster/lockspace)"
-true
 """
+"""What a scenario left on a node."""
 AGAIN = """
-exec >/dev/null 2>&1
+cibadmin --delete --xpath "//rsc_location[@id='hactl-move-{vm}']"
 crm_resource --clear -r {vm}
 crm_resource --meta -r {vm} -d is-managed
 crm_resource --meta -r {vm} -d target-role
+crm_resource --cleanup -r {vm}
 """
+"""What it left in the cluster's configuration and memory."""
+COMPLETE = """
+for vm in $(cibadmin --query --xpath "//nvpair[@name='config']" | sed -n 's/.* value="\\([^"]*\\)".*/\\1/p'); do
+    test -e "$vm" || exit 1
+done
+exit 0
+"""
+"""Whether each VM's domain file is there."""

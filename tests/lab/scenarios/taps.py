@@ -18,7 +18,8 @@ from hacluster.lab.chaos.scene import Scene
 from hacluster.problems import Refused
 
 PATIENCE = 20
-WANTED, REACHED, GO = "/run/stage/wanted", "/run/stage/reached", "/run/stage/go"
+STAGE = "/run/stage"
+WANTED, REACHED, GO = f"{STAGE}/wanted", f"{STAGE}/reached", f"{STAGE}/go"
 HOOK = "/etc/libvirt/hooks/qemu.d/00-stage"
 AGENT = "/usr/lib/ocf/resource.d/hacluster/VirtualDomain"
 MEET = f"""
@@ -73,14 +74,8 @@ class Taps:
         self._threads = [threading.Thread(target=self._watch, args=(point,), daemon=True) for point in points]
 
     def __enter__(self) -> Taps:
-        for node in self._scene.nodes:
-            self._scene.sh(node, f"mkdir -p {WANTED} {REACHED} {GO}; rm -f {WANTED}/* {REACHED}/* {GO}/*")
-            if any(TAPPED.fullmatch(point.at) for point in self._points):
-                self._install(node)
-        for point in self._points:
-            if TAPPED.fullmatch(point.at):
-                for node in [point.node] if point.node else self._scene.nodes:
-                    self._scene.sh(node, f"touch '{WANTED}/{point.at}.{point.vm}'")
+        for node in self._scene.nodes if self._tapping else ():
+            self._install(node)
         for thread in self._threads:
             thread.start()
         return self
@@ -89,19 +84,30 @@ class Taps:
         self._over.set()
         for thread in self._threads:
             thread.join()
-        for node in self._scene.nodes:
-            restore = f"test -e {AGENT}.real && mv {AGENT}.real {AGENT}"
-            self._scene.sh(node, f"rm -rf {HOOK} {WANTED}; {restore}; true")
+        for node in self._scene.nodes if self._tapping else ():
+            self._scene.sh(node, f"rm -rf {HOOK} {STAGE}; test -e {AGENT}.real && mv {AGENT}.real {AGENT}")
 
     @property
     def missed(self) -> list[str]:
         """The points that were never passed."""
         return [point.at for point in self._points if not point.passed]
 
+    @property
+    def _tapping(self) -> bool:
+        return any(TAPPED.fullmatch(point.at) for point in self._points)
+
     def _install(self, node: str) -> None:
-        for path, text in ((HOOK, HOOK_TAP), (f"{AGENT}.tap", AGENT_TAP)):
-            self._scene.bed.exec(node, ["sh", "-c", f"cat >{path}; chmod 755 {path}"], stdin=text)
-        self._scene.sh(node, f"test -e {AGENT}.real || mv {AGENT} {AGENT}.real; mv {AGENT}.tap {AGENT}")
+        here = [point for point in self._points if TAPPED.fullmatch(point.at) and point.node in ("", node)]
+        wanted = " ".join(f"'{WANTED}/{point.at}.{point.vm}'" for point in here)
+        script = f"""
+            rm -rf {STAGE}; mkdir -p {WANTED} {REACHED} {GO}
+            cat >{HOOK} <<'END'\n{HOOK_TAP}END
+            cat >{AGENT}.tap <<'END'\n{AGENT_TAP}END
+            chmod 755 {HOOK} {AGENT}.tap
+            test -e {AGENT}.real || mv {AGENT} {AGENT}.real; mv {AGENT}.tap {AGENT}
+            test -z "$*" || touch "$@"
+        """
+        self._scene.bed.exec(node, ["sh", "-c", f"set -- {wanted}\n{script}"])
 
     def _watch(self, point: Point) -> None:
         reached = {COPYING: self._copying, CLAIMED: self._claimed}.get(point.at, self._tapped)

@@ -13,6 +13,7 @@ from functools import partial
 from hacluster.lab.chaos import boards
 from hacluster.lab.chaos.faults_of_storage import BACK, GONE
 from hacluster.lab.chaos.scene import Scene
+from tests.lab.scenarios.taps import REACHED, WANTED
 from tests.scenarios.scenario import Step
 
 TYPED = ("hactl", "virsh", "pcs", "unmanaged")
@@ -23,7 +24,14 @@ PYTHON = "/usr/bin/python3"
 STRANGER = f"nohup {PYTHON} -ISc 'import time; time.sleep(600)' -uuid {{uuid}} >/dev/null 2>&1 & echo $! >/run/stranger"
 UNMANAGED = """<domain type='qemu'><name>{name}</name><uuid>00000000-0000-4000-8000-{number:012x}</uuid>
 <memory unit='KiB'>4096</memory><os><type arch='x86_64'>hvm</type></os><devices/></domain>"""
-AGENT = "[V]irtualDomain (start|stop|monitor|migrate)"
+AGENT = "[V]irtualDomain(.real)? (start|stop|monitor|migrate)"
+KILLED = """
+for pid in $(pgrep -f '{agent}'); do
+    does=$(tr '\\0' '\\n' </proc/$pid/cmdline | tail -n 1)
+    kill -KILL $pid && mv "{wanted}/$does ends".* {reached}/ 2>/dev/null
+done
+"""
+"""An agent that is killed has ended: its tap, if it has one, dies with it."""
 ABORT = "for _ in 1 2 3 4 5 6 7 8 9 10; do virsh domjobabort {vm} && exit 0; sleep 0.1; done; exit 1"
 
 
@@ -32,6 +40,7 @@ class Person:
 
     def __init__(self, scene: Scene, node: str, name: str, argv: list[str]) -> None:
         self.node = node
+        self.words = argv
         note = ["sh", "-c", f'echo $$ >"{PERSON}.$0"; exec "$@"', name, *argv]
         self._process = subprocess.Popen(
             scene.bed.command(node, note), env=scene.bed.environment(), stdin=subprocess.DEVNULL,
@@ -133,6 +142,9 @@ class Verbs:
         self._scene.sh(node, f"pkill -{name} -f '[g]uest={vm},'")
 
     def _daemon(self, order: str, what: str, node: str) -> None:
+        if (order, what) == ("kill", "agent"):
+            self._scene.sh(node, KILLED.format(agent=AGENT, wanted=WANTED, reached=REACHED))
+            return
         name = {"kill": "KILL", "SIGSTOP": "STOP", "SIGCONT": "CONT"}[order]
         pattern = {"agent": f"-f '{AGENT}'", "virsh": "-f '^virsh.* migrate'"}.get(what, f"-x {what[:15]}")
         self._scene.sh(node, f"pkill -{name} {pattern}")
@@ -181,7 +193,8 @@ class Verbs:
         self._scene.sh(node, STRANGER.format(uuid=self._scene.vms[vm].uuid))
 
     def _remove_claim(self, vm: str) -> None:
-        self._scene.sh(self._scene.prompt(), f"pcs constraint delete hactl-move-{vm}")
+        claim = f"//rsc_location[@id='hactl-move-{vm}']"
+        self._scene.sh(self._scene.nodes[-1], f'cibadmin --delete --xpath "{claim}"')
 
 
 PATTERNS: tuple[tuple[str, Callable[..., None]], ...] = (
