@@ -59,7 +59,11 @@ FOREIGN_CONSTRAINT = kind(
     "`pcs resource move` and `ban` leave cli-prefer and cli-ban constraints. They would fight with the move, or "
     "move the VM again at the next failure.",
 )
-NOT_LIVE = kind("HA413", "The VM is not moved live", "Its spec says that it is moved cold or not at all.")
+NOT_LIVE = kind(
+    "HA413",
+    "The VM is not moved so",
+    "Its spec says that it is moved cold only (migration.mode), or not at all, as a VM is that belongs to its host.",
+)
 STORAGE_DOWN = kind("HA414", "The VM's storage is not up on the target", "The VM's disks are not there.")
 NO_BRIDGE = kind("HA415", "The target lacks a bridge of the VM", "QEMU cannot attach the VM's network card there.")
 NO_MEMORY = kind(
@@ -234,7 +238,13 @@ def _cluster(q: Question) -> Iterator[Problem]:
             where=f"constraint {ident}",
             remedy=f"pcs resource clear {q.vm.name}",
         )
-    if not q.vm.moves_live and not q.cold:
+    if not q.vm.moves:
+        yield NOT_LIVE(
+            f"{q.vm.name} is not moved at all, as its spec says",
+            where=f"vm {q.vm.name}",
+            remedy=f'set vms.{q.vm.name}.migration.mode = "cold" (or "live") in the spec, then: hactl apply',
+        )
+    elif not q.vm.moves_live and not q.cold:
         yield NOT_LIVE(
             f"{q.vm.name} is not moved live (allow-migrate is not true)",
             where=f"vm {q.vm.name}",

@@ -250,6 +250,7 @@ class _Compiler:
             migrate_options=_migrate_options(vm.migration),
             priority=vm.priority or None,
             allow_migrate="true" if vm.migration.mode == "live" else "false",
+            moves="none" if vm.migration.mode == "none" else None,
         )
 
     def _handover(self, vm: model.Vm) -> str:

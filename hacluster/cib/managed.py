@@ -46,6 +46,11 @@ class ManagedVm:
         """Whether Pacemaker may migrate it live."""
         return self.meta.get("allow-migrate", "false").lower() in ("true", "yes", "on", "1")
 
+    @property
+    def moves(self) -> bool:
+        """Whether its spec lets it be moved at all, live or cold (`hacluster-move`, which is hactl's own word)."""
+        return self.meta.get("hacluster-move") != "none"
+
 
 def vms(cib: etree._Element, agent: tuple[str, str, str] = AGENT) -> tuple[ManagedVm, ...]:
     """Every VM of a CIB under an agent (class, provider, type; the guarded one by default), in the CIB's order."""

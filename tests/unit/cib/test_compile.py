@@ -11,6 +11,7 @@ from lxml import etree
 
 from hacluster import model
 from hacluster.cib import compile as compiler
+from hacluster.cib import managed
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.problems import Refused
 from tests.unit.cib import clusters
@@ -202,10 +203,13 @@ def test_a_migration_may_take_its_own_bound_and_a_margin(bound: int, timeout: st
     assert parameters(document, "web").get("migration_timeout") == (None if bound == 600 else str(bound))
 
 
-@pytest.mark.parametrize(("mode", "allowed"), [("live", "true"), ("cold", "false"), ("none", "false")])
-def test_only_live_vms_are_migrated_by_pacemaker(mode: str, allowed: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "allowed", "moves"), [("live", "true", True), ("cold", "false", True), ("none", "false", False)]
+)
+def test_only_live_vms_are_migrated_by_pacemaker(mode: str, allowed: str, moves: bool) -> None:
     document = cib(vms=(clusters.vm("web", "shared", migration=model.Migration(mode=mode)),))  # type: ignore[arg-type]
     assert meta(document, "web")["allow-migrate"] == allowed
+    assert [vm.moves for vm in managed.vms(document)] == [moves]
 
 
 def test_migration_settings_are_given_where_they_differ() -> None:

@@ -72,6 +72,9 @@ def test_a_good_move_has_no_findings() -> None:
         pytest.param(replace(GOOD, fenceable=frozenset({"n2"})), "HA410", id="source cannot be fenced"),
         pytest.param(replace(GOOD, constraints=("cli-ban-web-on-n2",)), "HA412", id="leftover ban"),
         pytest.param(replace(GOOD, vm=replace(WEB, meta={})), "HA413", id="not live"),
+        pytest.param(
+            replace(GOOD, vm=replace(WEB, meta={"hacluster-move": "none"}), cold=True), "HA413", id="not at all"
+        ),
         pytest.param(replace(GOOD, up_on_target=frozenset()), "HA414", id="storage down"),
         pytest.param(replace(GOOD, facts=with_target(bridges=("virbr0",))), "HA415", id="no bridge"),
         pytest.param(replace(GOOD, facts=with_target(mem_available=512 << 20)), "HA416", id="no memory"),
