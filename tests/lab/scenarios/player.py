@@ -144,7 +144,7 @@ class Player:
             wrong += [f"a claim is left: {claims.said}"] if claims.outcome == "done" else []
         return wrong
 
-    def _expected(self, boots: dict[str, int], fenced: list[str]) -> list[str]:
+    def _expected(self, boots: dict[str, int], fenced: set[tuple[str, str]]) -> list[str]:
         expect, wrong = self.expect, self._misplaced()
         for vm, number in expect.boots.items():
             found = 1 + disk(self.scene.bed, vm)[0] - boots[vm]
@@ -154,9 +154,9 @@ class Player:
             person = self.verbs.people.get(who)
             if person is None or what not in person.told:
                 wrong.append(f"{who} was told {person and person.told}, not {what}")
-        shot = self._fenced()[len(fenced) :]
-        if expect.fenced != ("*",) and set(expect.fenced) != set(shot):
-            wrong.append(f"fenced were {shot}, not {list(expect.fenced)}")
+        shot = {node for _, node in self._fenced() - fenced}
+        if expect.fenced != ("*",) and set(expect.fenced) != shot:
+            wrong.append(f"fenced were {sorted(shot)}, not {list(expect.fenced)}")
         return wrong
 
     def _misplaced(self) -> list[str]:
@@ -181,11 +181,16 @@ class Player:
         found = status.iterfind("failures/failure") if status is not None else ()
         return {tuple(str(one.get(key)) for key in ("op_key", "node", "call", "exitreason")) for one in found}
 
-    def _fenced(self) -> list[str]:
-        """Whom the cluster has fenced, oldest first."""
-        done = self.scene.run(self.scene.prompt(), ["stonith_admin", "--history", "*", "--output-as", "xml"], 20)
-        events = etree.fromstring(done.stdout.encode()).iterfind(".//fence_event[@status='success']")
-        return [str(event.get("target")) for event in sorted(events, key=lambda event: str(event.get("completed")))]
+    def _fenced(self) -> set[tuple[str, str]]:
+        """Whom the cluster has fenced, and when. A node that has just booted does not know all of it."""
+        found = set()
+        for node in self.scene.powered():
+            done = self.scene.run(node, ["stonith_admin", "--history", "*", "--output-as", "xml"], 20)
+            if not done.stdout.startswith("<"):
+                continue  # its cluster software is not there
+            events = etree.fromstring(done.stdout.encode()).iterfind(".//fence_event[@status='success']")
+            found |= {(str(event.get("completed")), str(event.get("target"))) for event in events}
+        return found
 
 
 def renew(scene: Scene) -> dict[str, str]:

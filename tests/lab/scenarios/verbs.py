@@ -103,6 +103,8 @@ class Verbs:
             return step.on or "n3", words
         if words[:3] in (["pcs", "cluster", "stop"], ["pcs", "cluster", "start"]) and len(words) > 3:
             return words[3], words[:3]
+        if words[:3] == ["pcs", "resource", "move"]:  # which otherwise waits until the VM has arrived
+            return step.on or "n3", ["pcs", "resource", "move-with-constraint", *words[3:]]
         if words[0] == "pcs":
             return step.on or "n3", words
         if words[0] == "unmanaged":
