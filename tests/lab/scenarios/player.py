@@ -46,6 +46,8 @@ def elsewhere(scenario: Scenario) -> str:
     if points := [fault.at for fault in scenario.faults if not can_tap(fault.at)]:
         return f"no fault can be put at this point of a real cluster: {points[0]}"
     deeds = [fault.do for fault in scenario.faults] + [step.do for step in scenario.steps]
+    if any(do == f"storage {node} gone" for do in deeds for node in scenario.start.values()):
+        return "a guest that has its disk open keeps it in the lab: only a new QEMU can miss it"
     if unknown := [do for do in deeds if not can_do(do)]:
         return f"nobody does this in the lab: {unknown[0]}"
     return ""
@@ -134,8 +136,9 @@ class Player:
     def _always(self) -> list[str]:
         wrong = [f"{vm}: {found}" for vm in self.scene.vms for found in disk(self.scene.bed, vm)[1]]
         stopped = {vm for vm, node in self.expect.runs.items() if node == "nowhere"}
+        unseen = {vm for vm in self.scene.vms if self.scene.observer.home(vm) in unsettled(self.scene)}
         for name, found in self.scene.doubts().items():
-            if name in self.scene.vms and name not in stopped:
+            if name in self.scene.vms and name not in stopped | unseen:
                 wrong.append(f"{name}: {found}")
         if not self.expect.claim:
             claims = self.scene.sh(
