@@ -48,10 +48,10 @@ def migrate_from(vm: Vm, deadline: Deadline) -> int:
     if not sight.complete:
         return _half(vm, deadline)
     if not lock.recorded().handed and lock.recorded().nonce and sight.state != "running":
-        raise Failed(discard(vm.name, vm.uuid, vm.uri))
+        raise Failed(discard(vm.name, vm.uuid, vm.uri) or f"the record of {vm.name} has changed meanwhile; once more")
     if sight.state == "paused" and not sight.stay_paused:
         sight = _resume(vm, deadline)
-    lock.settle()
+    lock.settle(lock.recorded().nonce)
     codes.log(vm.name, f"arrived on {vm.node} from {vm.source}, sealed, {sight.state}")
     return codes.SUCCESS
 
@@ -144,12 +144,18 @@ def _finish(vm_name: str, uuid: str, lock: RunLock) -> None:
         resume(URI, uuid, ASK, claim.nonce)
         sight = look(vm_name, uuid)
     if sight.stay_paused or sight.state == "running":
-        lock.settle()
+        lock.settle(claim.nonce)
         codes.log(vm_name, f"has arrived, is sealed and {sight.state}")
 
 
 def discard(vm_name: str, uuid: str, uri: str = URI) -> str:
-    """Destroy a paused copy that must not run, and give its lock back; the sentence that says so."""
+    """Destroy a paused copy that must not run, and give its lock back; the sentence that says so.
+
+    Nothing, and an empty text, where the record says by now that it was handed over, or that it runs.
+    """
+    claim = state.read(uuid)
+    if claim.mode == EX and (claim.handed or not claim.nonce):
+        return ""
     sentence = f"{vm_name} arrived on {state.node_name()}, but its source did not hand it over; its copy is destroyed"
     codes.log(vm_name, sentence, warning=True)
     run(["virsh", "-q", "-c", uri, "destroy", uuid], ASK)

@@ -12,7 +12,7 @@ import sys
 
 from hacluster.guard import VERSION, dlm, state
 from hacluster.guard.child import in_background, in_child, run
-from hacluster.guard.dlm import DlmError
+from hacluster.guard.dlm import NL, DlmError
 from resource_agents import codes, lock_driver
 from resource_agents.codes import ATTRIBUTE, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
@@ -28,6 +28,11 @@ def start(deadline: Deadline) -> int:
     if trouble := hook_problem():
         raise Failed(f"the guard does not start: {trouble}", ERR_INSTALLED)
 
+    if (
+        not dlm.joined()
+    ):  # then no lock is held: a record of an earlier stay, whose stop was killed, would admit a start
+        _lower()
+
     def join() -> str:
         with dlm.open_port(timeout=deadline.left()) as port:
             port.join()
@@ -37,8 +42,7 @@ def start(deadline: Deadline) -> int:
         in_child(join, deadline.left())
     except DlmError as problem:
         raise Failed(f"the lockspace of the run-locks cannot be joined: {problem}") from problem
-    node = environment().get("OCF_RESKEY_CRM_meta_on_node") or state.node_name()
-    record = {"node": node, "boot": state.boot_id(), "guard": VERSION, "admits": "1", **_asked()}
+    record = {**_told({}), **_asked()}
     state.write_pairs(state.LOCKSPACE, lock_driver.registered(record) if record.get("lock_driver") else record)
     os.makedirs(state.RUN, mode=0o700, exist_ok=True)
     _announce(True)
@@ -47,7 +51,7 @@ def start(deadline: Deadline) -> int:
 
 def monitor(_deadline: Deadline) -> int:
     """Membership by witness; the hook's integrity and the lock driver's; and a sweep in the background."""
-    if not dlm.joined() or state.read_pairs(state.LOCKSPACE) is None:
+    if not dlm.joined():
         return codes.NOT_RUNNING
     _stay()
     _keep_guard()
@@ -56,10 +60,22 @@ def monitor(_deadline: Deadline) -> int:
 
 
 def _stay() -> None:
-    """A stop that was killed has left the node closed, but in the lockspace; Pacemaker, which asks, wants it open."""
+    """A stop that was killed has left the node closed, but in the lockspace; Pacemaker, which asks, wants it open. A
+    record that was lost or damaged is written again: without it the hook would admit nothing."""
     record = state.read_pairs(state.LOCKSPACE) or {}
-    if record.get("leaving") == "1":
-        state.write_pairs(state.LOCKSPACE, {**record, "leaving": "0"})
+    whole = {**record, **_told(record), "leaving": "0"} if _damaged(record) or record.get("leaving") == "1" else record
+    if whole != record:
+        state.write_pairs(state.LOCKSPACE, whole)
+
+
+def _damaged(record: dict[str, str]) -> bool:
+    return record.get("boot") != state.boot_id() or not record.get("node") or "admits" not in record
+
+
+def _told(record: dict[str, str]) -> dict[str, str]:
+    """Who this node is, since when, and what it admits, for the record."""
+    node = environment().get("OCF_RESKEY_CRM_meta_on_node") or record.get("node") or state.node_name()
+    return {"node": node, "boot": state.boot_id(), "guard": VERSION, "admits": record.get("admits", "1")}
 
 
 def stop(deadline: Deadline) -> int:
@@ -71,6 +87,7 @@ def stop(deadline: Deadline) -> int:
 
     sweep()
     _close()
+    _lower()
     _announce(False)
 
     def leave() -> str:
@@ -98,6 +115,13 @@ def _close() -> None:
     if left := present():
         state.write_pairs(state.LOCKSPACE, {**record, "leaving": "0"})
         raise Failed(f"the guard stays: {', '.join(left)} runs here; stop or move it first")
+
+
+def _lower() -> None:
+    """Claim nothing any more, before the locks go: an admission would rest on a lock that is another node's by then.
+    Should the node stay after all, each is found again by the sweep's adoption."""
+    for uuid in state.known():
+        state.write(uuid, state.State(NL))
 
 
 def _announce(admits: bool) -> None:

@@ -184,12 +184,12 @@ def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
                     return late
                 until = latest
             elif not proof.alive(proof.Process(sight.pid, sight.start, "")):
-                _close_behind(vm)
+                _close_behind(vm, sight)
                 return "" if client.wait(until - time.monotonic()) else late
             elif time.monotonic() - looked < MEMBERSHIP:
                 time.sleep(0.05)  # its leader is dead, but a thread of it is not yet
             else:
-                before, members, looked = members, _members() or members, time.monotonic()
+                before, members, looked = members, _members(qemu) or members, time.monotonic()
                 if members and vm.target not in members:
                     return f"{vm.target} has left the cluster"
                 if (lost := sorted(before - members)) and look(vm.name, vm.uuid).reason != "post-copy":
@@ -199,21 +199,27 @@ def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
         os.close(qemu)
 
 
-def _members() -> frozenset[str]:
-    """The nodes of this part of the cluster; none when that is not known."""
-    told = run(["crm_node", "-p"], ASK)
+def _members(qemu: int) -> frozenset[str]:
+    """The nodes of this part of the cluster; none when that is not known, or when the QEMU of this pidfd ends."""
+    asked = Command(["crm_node", "-p"])
+    if not asked.wait(ASK, qemu):
+        asked.kill()
+    told = asked.result()
     return frozenset(told.out.split()) if told.code == 0 else frozenset()
 
 
-def _close_behind(vm: Vm) -> None:
+def _close_behind(vm: Vm, before: Sight) -> None:
     """The source's QEMU has ended while the gate was open: give the lock back, so that the target may seal.
 
-    libvirt's status file still shows the state that it ended in: paused, if its end was the last step of the move.
-    A guest that ran when it ended (it crashed, or libvirt had let it go on after a broken hand-over) has outrun the
-    copy, which then must not be let run: nothing is noted, and the release voids the seat.
+    libvirt's status file still shows the state that it ended in: paused for the migration, if its end was the last step
+    of the move (one that an operator had paused before is not paused anew). A guest that ran when it ended, or was let
+    run and paused again after a broken hand-over, has outrun the copy, which then must not be let run: nothing is
+    noted, and the release voids the seat. Where the file has gone already, virsh's word is waited for.
     """
-    lock = RunLock(vm.uuid)
-    if look(vm.name, vm.uuid).state == "paused":
+    lock, end = RunLock(vm.uuid), look(vm.name, vm.uuid)
+    if not end.state:
+        return
+    if (end.state, end.reason) == ("paused", "migration") or (before.state == end.state == "paused"):
         lock.ended()
     try:
         lock.release(lambda: proof.presence(vm.uuid, None, ended=True), LOCK)
@@ -252,16 +258,19 @@ def _ask_both(vm: Vm, deadline: Deadline) -> tuple[proof.Presence, frozenset[str
 
 def _conclude(vm: Vm, lock: RunLock, result: Result, deadline: Deadline) -> int:
     found, active, there = _ask_both(vm, deadline)
+    ran = False
     if result.code == 0:
         patience = time.monotonic() + 3.0
         while found.verdict == proof.PRESENT and time.monotonic() < patience:
+            end = look(vm.name, vm.uuid)
+            ran = ran or (bool(end.state) and end.state != "paused")
             time.sleep(0.02)
             found, active, there = _ask_both(vm, deadline)
     where = outcome(found.verdict, look(vm.name, vm.uuid).state == "running", there)
     said = complaint(result) if result.code != 0 else "virsh reported success"
     codes.log(vm.name, f"after the migration: {where} (here {found.evidence}; {vm.target}: {there}; {said})")
     if where in (ARRIVED, LOST):
-        if result.code == 0:
+        if result.code == 0 and not ran:
             lock.ended()  # virsh's success comes after Confirm, which ends the source's QEMU without letting it run
         try:
             # While a third node awaits its fencing no lock operation is answered, and Pacemaker fences it only once

@@ -117,10 +117,13 @@ def give_back(vm: Vm, timeout: float, ended: bool = False) -> bool:
     """Release whatever lock this node holds on the VM, with proof. Best effort: False and a log line otherwise.
 
     libvirt is asked before the lock is touched; what starts after its answer shows itself to the proof. A node that
-    has not joined the lockspace holds nothing there.
+    has not joined the lockspace holds nothing there. What ends in a move is given back by the move's own agent, which
+    alone knows whether that is a hand-over.
     """
     if not joined():
         return True
+    if state.in_flight(vm.uuid, ".moving"):
+        return False
     active = None if ended else proof.active_uuids(vm.uri, min(ASK, timeout))
     try:
         RunLock(vm.uuid).release(lambda: proof.presence(vm.uuid, active, ended=ended), min(LOCK, timeout))

@@ -103,7 +103,7 @@ def finish_handover(vm: Vm, lock: RunLock, sight: Sight, deadline: Deadline) -> 
     if not claim.handed and sight.state != "running":
         from resource_agents.arriving import discard
 
-        raise Failed(discard(vm.name, vm.uuid, vm.uri))
+        raise Failed(discard(vm.name, vm.uuid, vm.uri) or f"the record of {vm.name} has changed meanwhile")
     if not sight.complete:
         raise Failed(f"{vm.name} is sealed on {vm.node}, but its memory never arrived completely; stop it")
     if sight.state == "paused" and not sight.stay_paused:
@@ -112,7 +112,7 @@ def finish_handover(vm: Vm, lock: RunLock, sight: Sight, deadline: Deadline) -> 
         if sight.state != "running":
             said = complaint(result) if result else "its record has changed meanwhile"
             raise Failed(f"{vm.name} arrived on {vm.node} and is sealed, but does not resume: {said}")
-    lock.settle()
+    lock.settle(claim.nonce)
 
 
 def judge(vm: Vm, sight: Sight) -> int:

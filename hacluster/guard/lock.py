@@ -158,10 +158,14 @@ class RunLock:
 
         return int(self._operate(work, timeout))
 
-    def settle(self) -> None:
-        """The arrival that was sealed runs: forget the move's nonce, which said that its resume was still to come."""
+    def settle(self, nonce: str) -> None:
+        """The arrival of the move `nonce` runs, sealed: forget the nonce, which said that its resume was still to come.
+
+        Another move's arrival is left alone: whoever comes late here speaks of one that has left again.
+        """
         with self._flock(time.monotonic() + 1.0):
-            if self.recorded().mode == EX:
+            claim = self.recorded()
+            if claim.mode == EX and claim.nonce == nonce:
                 state.write(self.uuid, State(EX), self.directory)
 
     def drop_seat(self, prove: Callable[[], Presence], timeout: float) -> None:
@@ -229,7 +233,9 @@ class RunLock:
         if mode == NL:
             state.forget(self.uuid, self.directory)
         elif claim.mode != mode:
-            state.write(self.uuid, State(mode, claim.nonce, claim.target), self.directory)
+            # Lowered by a release that died: what was recorded of an arrival still holds. Else it is another lock's.
+            handed = claim.handed and (claim.mode, mode) == (NL, EX)
+            state.write(self.uuid, State(mode, claim.nonce, claim.target, handed=handed), self.directory)
         return str(mode)
 
     def _seal(self, port: Port, deadline: float) -> str:
@@ -285,10 +291,10 @@ class RunLock:
                 return ""
             self._allowed(mode, event)
             claim = self.recorded()
-            self._begin()
+            state.write(self.uuid, State(NL, claim.nonce, claim.target, handed=claim.handed), self.directory)
             found = prove()
             if found.verdict != ABSENT:
-                state.write(self.uuid, State(mode, claim.nonce, claim.target), self.directory)
+                state.write(self.uuid, State(mode, claim.nonce, claim.target, handed=claim.handed), self.directory)
                 raise NotAllowed(f"its absence is not proved: {found.evidence}")
             note = state.read_pairs(state.path(self.uuid, ".ended", self.directory)) or {}
             if mode == PW and note.get("nonce") and claim.nonce in ("", note["nonce"]):

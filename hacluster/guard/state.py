@@ -50,7 +50,7 @@ def read_pairs(path: str) -> dict[str, str] | None:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return dict(line.split("=", 1) for line in file.read().splitlines() if "=" in line)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
 
 
@@ -207,6 +207,14 @@ def _age(file: str) -> float:
         return float("inf")
 
 
+def _marked(file: str) -> float:
+    """Seconds since a marker was set, by the clock that nobody sets; by its file's time where it does not say."""
+    try:
+        return time.monotonic() - float((read_pairs(file) or {})["at"])
+    except (KeyError, ValueError):
+        return _age(file)
+
+
 def resuming(uuid: str, directory: str = "") -> bool:
     """Whether a process of this node is about to resume the VM, or died in it so lately that libvirt may still do so.
 
@@ -220,7 +228,7 @@ def resuming(uuid: str, directory: str = "") -> bool:
     for name in names:
         if name.startswith(f"{uuid}.resuming."):
             suffix = name[len(uuid) :]
-            if in_flight(uuid, suffix, directory) or _age(path(uuid, suffix, directory)) < ABANDONED:
+            if in_flight(uuid, suffix, directory) or _marked(path(uuid, suffix, directory)) < ABANDONED:
                 return True
             remove(path(uuid, suffix, directory))
     return False

@@ -204,7 +204,8 @@ class Player:
         steps = ["calm", "heal", "the copy works"]
         for node, machine in self.world.machines.items():
             steps += [f"empty {node} {folder}" for folder in sorted(machine.full)]
-            steps += [f"SIGCONT {name.strip()} {node}" for name in sorted(machine.stopped)]
+            whose = {"agent" if name.endswith(" ") else name for name in machine.stopped}  # "web ": all that serves web
+            steps += [f"SIGCONT {what} {node}" for what in sorted(whose)]
             steps += [f"SIGCONT corosync {node}"] if node in self.world.cluster.mute else []
             steps += [f"SIGCONT libvirtd {node}", f"storage {node} well", f"start libvirtd {node}", f"power on {node}"]
         return [Step(do, meanwhile=True) for do in steps]

@@ -9,6 +9,7 @@ import pytest
 
 from hacluster.guard import state
 from hacluster.guard.child import Command, Result
+from hacluster.guard.lock import RunLock
 from resource_agents import moving
 from resource_agents.vm import Deadline, Sight, Vm
 
@@ -23,6 +24,22 @@ class Client:
     def wait(self, _timeout: float, _watch: int = -1) -> bool:
         self.waits += 1
         return self.waits > 3
+
+
+class Asked:
+    """A program that has answered."""
+
+    def __init__(self, answer: Result) -> None:
+        self.answer = answer
+
+    def wait(self, _timeout: float, _watch: int = -1) -> bool:
+        return self.answer.code is not None
+
+    def kill(self) -> None:
+        """It had not answered."""
+
+    def result(self) -> Result:
+        return self.answer
 
 
 @pytest.mark.parametrize(
@@ -42,7 +59,7 @@ def test_a_copy_is_cancelled_when_a_member_leaves(
     monkeypatch: pytest.MonkeyPatch, reason: str, then: Result, why: str
 ) -> None:
     told = [Result(0, "n1 n2 n3 \n", ""), then, then]
-    monkeypatch.setattr(moving, "run", lambda argv, _timeout: told.pop(0) if argv == ["crm_node", "-p"] else None)
+    monkeypatch.setattr(moving, "Command", lambda argv: Asked(told.pop(0)) if argv == ["crm_node", "-p"] else None)
     monkeypatch.setattr(moving, "MEMBERSHIP", 0.0)
     sight, vm = Sight(), Vm({**MOVED, "OCF_RESKEY_CRM_meta_migrate_target": "n2"})
     sight.reason = reason
@@ -51,3 +68,28 @@ def test_a_copy_is_cancelled_when_a_member_leaves(
     assert found
     sight.pid, sight.start = os.getpid(), found[1]
     assert moving._attend(vm, cast(Command, Client()), sight, Deadline(60.0)) == why
+
+
+@pytest.mark.parametrize(
+    ("at_first", "end", "told"),
+    [
+        ("running", ("paused", "migration"), "handed over"),
+        ("paused", ("paused", "user"), "handed over"),
+        ("running", ("paused", "user"), "outrun"),
+        ("running", ("running", "migration canceled"), "outrun"),
+        ("running", ("", ""), "nothing yet"),
+    ],
+    ids=["the move's last step", "paused all the time", "let run and paused by hand", "ran", "its file has gone"],
+)
+def test_only_a_guest_that_was_paused_by_the_move_itself_is_handed_over(
+    monkeypatch: pytest.MonkeyPatch, at_first: str, end: tuple[str, str], told: str
+) -> None:
+    """One that was let run again after a broken hand-over wrote to its disk: the copy is an old memory."""
+    said: list[str] = []
+    before, after = Sight(), Sight()
+    before.state, (after.state, after.reason) = at_first, end
+    monkeypatch.setattr(moving, "look", lambda *_: after)
+    monkeypatch.setattr(RunLock, "ended", lambda _lock: said.append("ended"))
+    monkeypatch.setattr(RunLock, "release", lambda *_: said.append("released"))
+    moving._close_behind(Vm(MOVED), before)
+    assert said == {"handed over": ["ended", "released"], "outrun": ["released"], "nothing yet": []}[told]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from hacluster.guard import child, state
+from hacluster.guard import child, proof, state
 from hacluster.guard.child import Result
 from hacluster.guard.dlm import CR, EX, NL, PW
+from hacluster.guard.lock import RunLock
 from hacluster.guard.state import State
 from resource_agents import presence
-from resource_agents.vm import Sight
+from resource_agents.vm import Sight, Vm
 
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
 NONCE, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -81,3 +83,19 @@ def test_the_word_of_an_earlier_move_says_nothing_of_this_one(asked: list[bool])
     assert not presence.waits(UUID)
     state.write(UUID, State(EX, NONCE))  # an arrival, which is let run by other rules
     assert not presence.waits(UUID)
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_what_ends_in_a_move_is_given_back_by_its_agent_alone(
+    asked: list[bool], monkeypatch: pytest.MonkeyPatch, moving: bool
+) -> None:
+    """A probe at the source that released the gate would void the hand-over, and cost the guest its memory."""
+    released: list[str] = []
+    monkeypatch.setattr(presence, "joined", lambda: True)
+    monkeypatch.setattr(proof, "active_uuids", lambda *_: frozenset())
+    monkeypatch.setattr(RunLock, "release", lambda lock, *_: released.append(lock.uuid))
+    if moving:
+        state.mark(UUID, ".moving", os.getpid())
+    vm = Vm({"OCF_RESOURCE_INSTANCE": "web", "OCF_RESKEY_uuid": UUID})
+    assert presence.give_back(vm, 5) is not moving
+    assert released == ([] if moving else [UUID])

@@ -50,7 +50,7 @@ def test_a_move_hands_the_seal_over(cluster: Cluster) -> None:
     assert (cluster.mode("n1"), cluster.mode("n2")) == (NL, EX)
     assert cluster.recorded("n2").nonce == NONCE, "the resume is still to come"
     assert cluster.recorded("n2").handed, "and it may come"
-    target.settle()
+    target.settle(NONCE)
     assert cluster.recorded("n2").nonce == ""
 
 

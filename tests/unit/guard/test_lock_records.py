@@ -11,7 +11,7 @@ from hacluster.guard.child import NotAllowed
 from hacluster.guard.dlm import CR, EX, NL, PW, Unknown
 from hacluster.guard.lock import RunLock
 from hacluster.guard.memory import MemoryPort
-from hacluster.guard.proof import ABSENT, PRESENT
+from hacluster.guard.proof import ABSENT, PRESENT, Presence
 from hacluster.guard.state import State
 from tests.unit.guard.cluster import BOOT, NONCE, OTHER, UUID, Cluster, says
 
@@ -153,14 +153,47 @@ def test_a_guest_that_stays_is_no_arrival(cluster: Cluster) -> None:
 
 def test_a_settled_arrival_is_as_sealed_as_before(cluster: Cluster) -> None:
     target = arrived(cluster)
-    target.settle()
+    target.settle(NONCE)
     claim = cluster.recorded("n2")
     assert (claim.mode, claim.nonce) == (EX, "")
 
 
+def test_who_settles_an_earlier_arrival_leaves_this_one_alone(cluster: Cluster) -> None:
+    """It has yet to be let run, or destroyed: without its nonce it would pass for one that an operator paused."""
+    target = arrived(cluster)
+    target.settle(OTHER)
+    claim = cluster.recorded("n2")
+    assert (claim.mode, claim.nonce, claim.handed) == (EX, NONCE, True)
+
+
+def test_a_release_that_finds_the_arrival_there_leaves_its_record_whole(cluster: Cluster) -> None:
+    target = arrived(cluster)
+    with pytest.raises(NotAllowed):
+        target.release(says(PRESENT), 1)
+    claim = cluster.recorded("n2")
+    assert (claim.mode, claim.nonce, claim.handed) == (EX, NONCE, True)
+
+
+@pytest.mark.parametrize("handed", [True, False])
+def test_a_release_that_dies_before_its_proof_leaves_what_is_known_of_the_arrival(
+    cluster: Cluster, handed: bool
+) -> None:
+    def dies() -> Presence:
+        raise KeyboardInterrupt
+
+    target = arrived(cluster)
+    state.write(UUID, State(EX, NONCE, handed=handed), cluster.directory("n2"))
+    with pytest.raises(KeyboardInterrupt):
+        target.release(dies, 1)
+    assert cluster.recorded("n2").mode == NL
+    assert target.adopt(1) == EX
+    claim = cluster.recorded("n2")
+    assert (claim.mode, claim.nonce, claim.handed) == (EX, NONCE, handed)
+
+
 def test_only_what_is_sealed_is_settled(cluster: Cluster) -> None:
     source, _ = cluster.gate()
-    source.settle()
+    source.settle(NONCE)
     claim = cluster.recorded("n1")
     assert (claim.mode, claim.nonce) == (PW, NONCE)
 

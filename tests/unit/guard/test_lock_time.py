@@ -87,7 +87,7 @@ def test_who_waits_for_another_process_goes_on_as_soon_as_that_is_done(
 
 def test_settling_waits_for_another_process(cluster: Cluster, clock: Clock, beside: Callable[[], None]) -> None:
     clock.at[1000.3] = beside
-    cluster.lock("n1").settle()
+    cluster.lock("n1").settle("")
     assert 1000.3 <= clock.now < 1000.4
 
 
@@ -95,7 +95,7 @@ def test_settling_waits_for_another_process(cluster: Cluster, clock: Clock, besi
 def test_who_gave_up_keeps_no_file_open(cluster: Cluster) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(Unknown) as caught:
-        cluster.lock("n1").settle()
+        cluster.lock("n1").settle("")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert caught.value.__traceback__ is not None, "its frames are still alive, and what they hold"
 

@@ -256,7 +256,9 @@ def test_what_a_dead_process_asked_of_libvirt_may_still_be_done_for_a_while(run:
     suffix = f".resuming.{NOBODY}"
     state.mark(UUID, suffix, NOBODY)
     assert state.resuming(UUID)
-    os.utime(state.path(UUID, suffix), (time.time() - state.ABANDONED - 1,) * 2)
+    file = run / f"{UUID}{suffix}"
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("at=")]
+    file.write_text("\n".join([*lines, f"at={time.monotonic() - state.ABANDONED - 1}", ""]))
     assert not state.resuming(UUID)
     assert not (run / f"{UUID}{suffix}").exists(), "nobody else would take it away"
 
@@ -344,3 +346,19 @@ def test_a_nonce_fits_into_a_block_and_is_never_the_same_twice() -> None:
     first, second = state.new_nonce(), state.new_nonce()
     assert first != second
     assert state.admits(state.encode("n2", first, BOOT), "n2", first)
+
+
+def test_a_mark_does_not_grow_old_by_the_wall_clock(run: Path) -> None:
+    """A clock that is set back would otherwise keep every move away from this node for as long."""
+    suffix = f".resuming.{NOBODY}"
+    file = run / f"{UUID}{suffix}"
+    run.mkdir()
+    file.write_text(f"pid={NOBODY}\nstart=1\nat={time.monotonic() - state.ABANDONED - 1}\nuntil=\n")
+    tomorrow = time.time() + 86400
+    os.utime(file, (tomorrow, tomorrow))
+    assert not state.resuming(UUID)
+
+
+def test_what_should_be_a_record_and_is_a_folder_says_nothing(run: Path) -> None:
+    (run / UUID).mkdir(parents=True)
+    assert state.read(UUID).mode == NL
