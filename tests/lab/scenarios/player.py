@@ -136,7 +136,8 @@ class Player:
     def _always(self) -> list[str]:
         wrong = [f"{vm}: {found}" for vm in self.scene.vms for found in disk(self.scene.bed, vm)[1]]
         stopped = {vm for vm, node in self.expect.runs.items() if node == "nowhere"}
-        unseen = {vm for vm in self.scene.vms if self.scene.observer.home(vm) in unsettled(self.scene)}
+        members = self.scene.run(self.scene.prompt(), ["crm_node", "-p"], 20).stdout.split()
+        unseen = {vm for vm in self.scene.vms if self.scene.observer.home(vm) not in [None, *members]}
         for name, found in self.scene.doubts().items():
             if name in self.scene.vms and name not in stopped | unseen:
                 wrong.append(f"{name}: {found}")
@@ -205,7 +206,7 @@ def renew(scene: Scene) -> dict[str, str]:
         Rest(scene).reach(SETTLES_WITHIN)
     asked = "\n".join(AGAIN.format(vm=vm) for vm in scene.vms)
     for node in scene.powered():
-        done = scene.sh(node, f"{CLEAN}\n{asked}\n{COMPLETE}")
+        done = scene.sh(node, f"set -- {' '.join(scene.vms)}\n{CLEAN}\n{asked}\n{COMPLETE}")
         if done.outcome != "done":  # a file that a scenario deleted
             scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
         asked = ""
@@ -219,12 +220,11 @@ crm_attribute -N "$(uname -n)" -n standby -D
 for away in /dev/lab/*.away; do test -e "$away" && mv "$away" "${away%.away}"; done
 test -e /run/stranger && kill $(cat /run/stranger)
 rm -f /run/stranger /run/person.* /etc/libvirt/hooks/qemu
-managed=$(sed -n 's:.*<name>\\(.*\\)</name>.*:\\1:p' /etc/hacluster/domains/*.xml)
-for name in $(virsh list --name); do echo "$managed" | grep -qx "$name" || virsh destroy $name; done
+for name in $(virsh list --name); do case " $* " in *" $name "*) ;; *) virsh destroy $name;; esac; done
 for name in $(virsh list --all --persistent --name); do virsh undefine $name; done
 attrd_updater -n hacluster-guard -U "$(sed -n s/^guard=//p /run/hacluster/lockspace)"
 """
-"""What a scenario left on a node."""
+"""What a scenario left on a node, whose VMs are the arguments."""
 AGAIN = """
 cibadmin --delete --xpath "//rsc_location[@id='hactl-move-{vm}']"
 crm_resource --clear -r {vm}
