@@ -17,7 +17,7 @@ help:
 	@echo "make lab    install everything, bring up a three-node cluster on this machine, move a VM live (root)"
 	@echo "make test   lint, types and every test that this machine can run (root for the lab's)"
 	@echo "make model  every state of the guard's protocol, and each barrier taken away (needs spin and gcc)"
-	@echo "make scenarios  every scenario file that a lab can stage, played on one (root; half an hour)"
+	@echo "make scenarios  every scenario file that a lab can stage, played on one (root; an hour)"
 	@echo "make mutants  each line of the guard deleted or turned round must make some test fail"
 	@echo "make chaos  random faults on the lab, watched from outside: no VM may run twice (root)"
 	@echo "make search  the simulator and the scheduler's grid at length, another seed each time"
@@ -86,7 +86,7 @@ test-latest: $(LATEST)/bin/pytest
 model:
 	$(PYTHON) -m tests.model.spin
 
-# The root causes and attacks are played in every test run; here all scenarios that the lab can stage.
+# Some are played in every test run; here all scenarios that the lab can stage.
 .PHONY: scenarios
 scenarios: venv
 	HACLUSTER_DEEP=1 $(BIN)/pytest -q -p no:cacheprovider tests/lab/test_scenarios.py

@@ -1,14 +1,13 @@
 """Every scenario that a cluster in namespaces can stage, played on one.
 
-The root causes and the attacks by their numbers in each test run; `make scenarios` plays the others, too, which takes
-half an hour.
+Those that are known to hold on any lab are played in each test run; `make scenarios` plays the others, too. They take
+an hour, and some that hold in the simulator still meet a Pacemaker that takes another order or a longer time.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +25,15 @@ from tests.scenarios.scenario import read
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 CLUSTER = Path(__file__).parents[1] / "scenarios" / "cluster.toml"
-NUMBERED = re.compile(r"(a\d\d|cause-\d\d)-")
+KNOWN = {
+    "a14-the-claim-is-removed",
+    "a18-a-cleanup-with-a-lock-left",
+    "a19-the-source-dies-its-copy-is-half",
+    "a36-the-hook-loses-its-run-bit",
+    "cause-01-the-configuration-cannot-be-read",
+    "cause-04-the-target-changes-in-mid-move",
+    "cause-06-virsh-create-elsewhere",
+}
 FILES = sorted(path for path in (Path(__file__).parents[1] / "scenarios").glob("*.toml") if path.name != "cluster.toml")
 
 
@@ -70,8 +77,8 @@ def theatre() -> Iterator[Theatre]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_scenario(path: Path, theatre: Theatre) -> None:
-    if not NUMBERED.match(path.name) and "HACLUSTER_DEEP" not in os.environ:
-        pytest.skip("it has no number among the root causes and attacks: make scenarios plays it, too")
+    if path.stem not in KNOWN and "HACLUSTER_DEEP" not in os.environ:
+        pytest.skip("not known to hold on any lab: make scenarios plays it, too")
     scenario = read(path)
     if why := elsewhere(scenario):
         pytest.skip(why)
