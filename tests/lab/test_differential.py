@@ -305,6 +305,11 @@ def kill_qemu(stage: Stage) -> None:
     until(lambda: not stage.pids())
 
 
+def seen_to_end(stage: Stage) -> None:
+    """libvirt takes a moment to notice; until then heartbeat's agent is told that it runs."""
+    until(lambda: stage.run(f"virsh -q list --name | grep -qx {stage.name}")[0] != 0)
+
+
 def stop_qemu(stage: Stage) -> None:
     (pid,) = stage.pids()
     stage.ok(f"kill -STOP {pid}")
@@ -348,7 +353,7 @@ PREPARE: dict[str, tuple[Callable[[Stage], None], ...]] = {
     "running, libvirtd hung": (libvirtd_hung,),
     "not running, libvirtd hung": (shut_off, libvirtd_hung),
     "running, libvirtd restarting": (libvirtd_restarting,),
-    "QEMU killed": (kill_qemu,),
+    "QEMU killed": (kill_qemu, seen_to_end),
     "QEMU killed while libvirtd was down": (libvirtd_down, kill_qemu),
     "QEMU stopped by a signal": (stop_qemu,),
     "not running, and one whose name begins with its name runs": (shut_off, namesake),
