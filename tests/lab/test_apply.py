@@ -117,13 +117,13 @@ def test_a_change_of_somebody_else_between_plan_and_apply_is_refused_and_kept(ad
 def test_a_change_during_the_apply_itself_is_refused_and_kept(admin: Admin) -> None:
     """The delivery of the files is made slow enough for somebody to be faster."""
     spec = write(admin, bigger("db"))
-    slow = '#!/bin/sh\\ncase "$1" in -*) exec /bin/sync "$@";; esac\\nsleep 3; exec /bin/sync "$@"\\n'
-    admin.ok("n3", f"printf '{slow}' > /usr/local/sbin/sync; chmod 755 /usr/local/sbin/sync")
+    slow = '#!/bin/sh\\ncase "$*" in *-ISc*) sleep 6;; esac\\nexec /usr/bin/timeout "$@"\\n'
+    admin.ok("n3", f"printf '{slow}' > /usr/local/sbin/timeout; chmod 755 /usr/local/sbin/timeout")
     try:
-        admin.ok("n2", "(sleep 3; pcs property set cluster-recheck-interval=12min) >/dev/null 2>&1 &")
+        admin.ok("n2", "(sleep 4; pcs property set cluster-recheck-interval=12min) >/dev/null 2>&1 &")
         said = admin.refused("apply", spec, code="HA342")
     finally:
-        admin.ok("n3", "rm /usr/local/sbin/sync")
+        admin.ok("n3", "rm /usr/local/sbin/timeout")
     assert "changed_by cibadmin" in said
     assert "on n2" in said
     assert "12min" in admin.ok("n1", "cibadmin --query --scope crm_config")
