@@ -26,12 +26,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 CLUSTER = Path(__file__).parents[1] / "scenarios" / "cluster.toml"
 KNOWN = {
-    "a14-the-claim-is-removed",
     "a18-a-cleanup-with-a-lock-left",
-    "a19-the-source-dies-its-copy-is-half",
-    "a36-the-hook-loses-its-run-bit",
     "cause-01-the-configuration-cannot-be-read",
-    "cause-04-the-target-changes-in-mid-move",
     "cause-06-virsh-create-elsewhere",
 }
 FILES = sorted(path for path in (Path(__file__).parents[1] / "scenarios").glob("*.toml") if path.name != "cluster.toml")
