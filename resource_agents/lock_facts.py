@@ -12,6 +12,7 @@ from hacluster.guard import proof, state
 from hacluster.guard.child import in_child
 from hacluster.guard.dlm import DlmError
 from resource_agents import lock_driver
+from resource_agents.domains import domain_files
 
 QEMU_CONF = f"{lock_driver.CONFIG}/qemu.conf"
 FILES = {
@@ -34,7 +35,8 @@ def facts(domains: str) -> dict[str, object]:
     asked = lock_driver.wanted(record)
     told = {path: _chosen(path, names) for path, names in FILES.items()}
     manager = told[QEMU_CONF].get("lock_manager", "")
-    directory, names = _directory(manager, told), _domains(domains)
+    directory = _directory(manager, told)
+    names = {uuid: (name, lock_driver.disks(xml)) for uuid, name, xml in domain_files(domains)}
     bare = lock_driver.bare([name for name, _ in names.values()], asked)
     return {
         "settings": told,
@@ -88,19 +90,3 @@ def _identity(directory: str) -> str | None:
         return in_child(read, STORAGE)
     except DlmError:
         return None
-
-
-def _domains(directory: str) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Uuid to name and disks, of the domain files that hactl laid here."""
-    found = {}
-    try:
-        files = os.listdir(directory)
-    except FileNotFoundError:
-        return {}
-    for file in files:
-        if file.endswith(".xml"):
-            with open(f"{directory}/{file}", encoding="utf-8", errors="replace") as opened:
-                xml = opened.read()
-            uuid = state.lower_case_uuid(xml.partition("<uuid>")[2].partition("</uuid>")[0])
-            found[uuid] = (file.rsplit(".", 2)[0], lock_driver.disks(xml))
-    return found

@@ -159,7 +159,7 @@ def _keep_guard() -> None:
 
 def _note_bare(record: dict[str, str]) -> dict[str, str]:
     """The record with the guests that run here without their leases; logged when it changes."""
-    from resource_agents.sweep import domain_names
+    from resource_agents.domains import domain_names
 
     found = " ".join(sorted(lock_driver.bare([*domain_names().values()], lock_driver.wanted(record))))
     if found and found != record.get("bare"):

@@ -16,7 +16,8 @@ from hacluster.guard import proof, state
 from hacluster.guard.child import run
 from hacluster.guard.dlm import EX
 from resource_agents import codes
-from resource_agents.sweep import URI, domain_names
+from resource_agents.domains import domain_names
+from resource_agents.sweep import URI
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ claim is mended: after a migrate_to that failed or was killed Pacemaker runs no 
 
 from __future__ import annotations
 
-import os
 import time
 
 from hacluster.guard import proof, state
@@ -15,6 +14,7 @@ from hacluster.guard.child import in_background
 from hacluster.guard.dlm import CR, EX, NL, PW, DlmError
 from hacluster.guard.lock import RunLock
 from resource_agents import codes
+from resource_agents.domains import domain_names
 from resource_agents.presence import go_on
 from resource_agents.vm import look
 
@@ -104,18 +104,3 @@ def present() -> tuple[str, ...]:
     names, seen = domain_names(), proof.scan()
     managed = {*names, *state.known()}
     return tuple(sorted(names.get(uuid, uuid) for uuid in managed if proof.here(uuid, seen)))
-
-
-def domain_names(directory: str = "/etc/hacluster/domains") -> dict[str, str]:
-    """Uuid to name of the domain files that hactl laid here: NAME.CHECKSUM.xml."""
-    found = {}
-    try:
-        files = os.listdir(directory)
-    except FileNotFoundError:
-        return {}
-    for file in files:
-        if file.endswith(".xml"):
-            with open(f"{directory}/{file}", encoding="utf-8", errors="replace") as opened:
-                uuid = opened.read().partition("<uuid>")[2].partition("</uuid>")[0]
-            found[state.lower_case_uuid(uuid)] = file.rsplit(".", 2)[0]
-    return found

@@ -1,8 +1,7 @@
 """This agent and ocf:heartbeat:VirtualDomain side by side: what each answers in every state that a VM can be in.
 
-`CASES` is the one list of what is expected of both; it was measured, and the test measures it again. The page
-docs/agents-compared.md is made from it: `python3 -m tests.lab.test_differential`. Both agents are run by hand, as
-Pacemaker's executor runs them, on guests of the same kind; Pacemaker itself has nothing configured.
+What is expected of both stands in agents_compared.py. They are run by hand, as Pacemaker's executor runs them, on
+guests of the same kind; Pacemaker itself has nothing configured.
 """
 
 from __future__ import annotations
@@ -12,153 +11,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from hacluster.lab.bed import Bed
 from hacluster.model import Vm
-from resource_agents.parameters import REFUSED
 
+from .agents_compared import CASES, KILLED, LIVES, TIMEOUT, Case, operations
 from .conftest import cluster, fresh_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
-PAGE = Path(__file__).parents[2] / "docs" / "agents-compared.md"
 HOMES = {"ours": "n1", "theirs": "n3"}
 """Where each agent has its guest: what is done to one node's libvirtd is not done to the other agent's."""
 TARGET = "n2"
-TIMEOUT = 12
-"""Seconds that each operation gets, from the agent's point of view and from the one who kills it."""
-LIVES = "; its QEMU lives"
 NOTHING: Mapping[str, str] = MappingProxyType({})
-KILLED = "killed"
-"""Instead of an exit code: it did not end within its operation's timeout."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What an operation answers: this agent, and heartbeat's; and why they differ, if they do."""
-
-    ours: str
-    theirs: str
-    why: str = ""
-
-
-def both(code: str) -> Answers:
-    """One answer of both."""
-    return Answers(code, code)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A state, and what monitor and stop answer in it. An exit code, with LIVES when a QEMU of the VM is left."""
-
-    state: str
-    probe: Answers | None
-    monitor: Answers
-    stop: Answers | None = None
-
-
-def operations(case: Case) -> dict[str, Answers]:
-    """The operations that are tried, in this order."""
-    answers = {"probe": case.probe, "monitor": case.monitor, "stop": case.stop}
-    return {name: answer for name, answer in answers.items() if answer is not None}
-
-
-UNKNOWN = "Absence needs libvirt's word beside /proc; without it the VM is unknown, and unknown is not 7."
-BY_UUID = "The VM is looked for by its uuid, which is in the CIB; the file is needed to start it, and for nothing else."
-NOT_FAILED = "Nothing has failed: it does not run."
-ONE_LINE = "No name is read from the file; heartbeat's agent finds one only on a line of its own."
-NO_ASK = "libvirt's status file and /proc show it; libvirtd is not asked."
-KILL = "What libvirt does not destroy is killed by its pid, held so that it cannot be another's, and seen to end."
-IN_TIME = "Every question to libvirt has a deadline, so the operation fails with a sentence instead of being killed."
-STOPPED = "It does not run, whatever libvirt's records say."
-ARRIVING = "Its memory is not here yet. A 0 would have Pacemaker believe in two running copies."
-
-CASES = (
-    Case("running", both("0"), both("0"), both("0")),
-    Case("paused by an operator", both("0"), both("0"), both("0")),
-    Case("crashed, kept by on_crash=preserve", both("1"), both("1"), both("0")),
-    Case("shut off", both("7"), both("7"), both("0")),
-    Case(
-        "running, its domain XML gone",
-        Answers("0", "7", BY_UUID),
-        Answers("0", "1", BY_UUID),
-        Answers("0", "0" + LIVES, BY_UUID),
-    ),
-    Case("not running, its domain XML gone", both("7"), Answers("7", "1", NOT_FAILED), both("0")),
-    Case(
-        "running, its domain XML on one line",
-        Answers("0", "7", ONE_LINE),
-        Answers("0", "1", ONE_LINE),
-        Answers("0", "0" + LIVES, ONE_LINE),
-    ),
-    Case("running, libvirtd down", both("0"), both("0"), Answers("0", "1" + LIVES, KILL)),
-    Case("not running, libvirtd down", Answers("1", "7", UNKNOWN), Answers("1", "7", UNKNOWN), both("1")),
-    Case("running, libvirtd hung", None, Answers("0", KILLED, NO_ASK), Answers("0", KILLED + LIVES, KILL)),
-    Case("not running, libvirtd hung", None, Answers("1", KILLED, IN_TIME), Answers("1", KILLED, IN_TIME)),
-    Case("running, libvirtd restarting", both("0"), both("0"), both("0")),
-    Case("QEMU killed", both("7"), both("7"), both("0")),
-    Case("QEMU killed while libvirtd was down", Answers("1", "7", UNKNOWN), Answers("1", "7", UNKNOWN), both("1")),
-    Case(
-        "QEMU stopped by a signal",
-        Answers("1", "0", STOPPED),
-        Answers("1", "0", STOPPED),
-        Answers("0", KILLED + LIVES, KILL),
-    ),
-    Case("not running, and one whose name begins with its name runs", both("7"), both("7"), both("0")),
-    Case("the same with libvirtd down", Answers("1", "7", UNKNOWN), Answers("1", "7", UNKNOWN), both("1")),
-    Case("migrating away", both("0"), both("0")),
-    Case("migrating here", Answers("1", "0", ARRIVING), Answers("1", "0", ARRIVING)),
-)
-
-
-# --- the page
-
-
-INTRO = f"""\
-# Two agents compared: ocf:hacluster:VirtualDomain and ocf:heartbeat:VirtualDomain
-
-Made from the table in `tests/lab/test_differential.py`, which runs both agents (heartbeat's is that of resource-agents
-4.12) in each of these states, in the lab, and compares their exit codes: 0 success or running, 1 failure, 7 not
-running. Each operation gets {TIMEOUT} s; *{KILLED}* means that it did not end within them.
-
-| the VM is | operation | hacluster | heartbeat | why they differ |
-|---|---|---|---|---|
-"""
-BETWEEN = """
-Pacemaker probes every node before it starts a VM anywhere: whoever answers 7 there while the guest runs has it started
-a second time. A stop that answers 0 while the guest runs does the same. After a stop that failed, or was killed because
-its time was over, the node is fenced.
-
-## Parameters of heartbeat's agent that this one refuses
-
-One that is set, and not to a false value, makes start and validate-all fail with this sentence. heartbeat's agent has
-`shutdown_mode` as well, but reads another variable than Pacemaker sets, so that there it changes nothing.
-
-| parameter | why it is not taken |
-|---|---|
-"""
-
-
-def page() -> str:
-    """docs/agents-compared.md."""
-    states = "".join(
-        f"| {case.state} | {names} | {answers.ours} | {answers.theirs} | {answers.why} |\n"
-        for case in CASES
-        for names, answers in rows(case)
-    )
-    return INTRO + states + BETWEEN + "".join(f"| `{name}` | {why} |\n" for name, why in sorted(REFUSED.items()))
-
-
-def rows(case: Case) -> Iterator[tuple[str, Answers]]:
-    """The operations of a case with their answers; those with the same ones together."""
-    told = operations(case)
-    for answers in dict.fromkeys(told.values()):
-        yield ", ".join(name for name, each in told.items() if each == answers), answers
 
 
 # --- the stage
@@ -446,7 +314,3 @@ def test_both_agents_answer_as_the_table_says(stages: dict[str, Stage], case: Ca
     with ThreadPoolExecutor() as both_at_once:
         found = both_at_once.map(lambda stage: measure(stage, case), stages.values())
         assert dict(zip(stages, found, strict=True)) == expected
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -7,6 +7,7 @@ between a cluster that hactl applied and one that was set up as the guides do.
 from __future__ import annotations
 
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from lxml import etree
@@ -27,7 +28,7 @@ OTHER_KIND = kind(
 SPEC = "/etc/hacluster/cluster.toml"
 
 
-class Scene:
+class Scene(ABC):
     """A lab with its cluster. `observer` watches it from outside."""
 
     kind = ""
@@ -44,9 +45,9 @@ class Scene:
 
     # ---- to be said by each kind of cluster
 
+    @abstractmethod
     def set_up(self) -> None:
         """Make the cluster; nothing when it is there. Raises Refused."""
-        raise NotImplementedError
 
     def agent(self) -> str:
         """The provider of the VMs' agents in the CIB: hacluster, heartbeat, or empty while there are no VMs."""
@@ -68,37 +69,37 @@ class Scene:
                 )
             )
 
+    @abstractmethod
     def move(self, vm: str, node: str) -> list[str]:
         """The command that moves a VM live, as its users type it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def move_again(self, vm: str, node: str) -> list[str]:
         """The command that takes up a move whose command was killed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def power(self, vm: str, order: str) -> list[str]:
         """The command that starts or stops a VM."""
-        raise NotImplementedError
 
+    @abstractmethod
     def config(self, vm: str) -> str:
         """Where a VM's domain XML lies on the nodes; a pattern for the shell."""
-        raise NotImplementedError
 
+    @abstractmethod
     def clean_up(self, vm: str) -> list[str]:
         """The command after which Pacemaker tries again."""
-        raise NotImplementedError
 
     def rescue(self, vm: str) -> list[str]:
         """What an admin types for a VM that does not come to rest."""
         return self.clean_up(vm)
 
+    @abstractmethod
     def doubts(self) -> dict[str, str]:
         """What is not as it should be although everything seems at rest, by VM or node; a deep and dear look."""
-        raise NotImplementedError
 
+    @abstractmethod
     def explained(self, vm: str) -> str:
         """What the cluster's tools say about why a VM does not run; empty when they say nothing."""
-        raise NotImplementedError
 
     # ---- typing
 

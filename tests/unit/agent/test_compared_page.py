@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.lab.test_differential import CASES, PAGE, PREPARE, operations, page
+from tests.lab.agents_compared import CASES, PAGE, operations, page
+from tests.lab.test_differential import PREPARE
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text() == page(), "python3 -m tests.lab.test_differential writes it anew"
+    assert PAGE.read_text() == page(), "python3 -m tests.lab.agents_compared writes it anew"
 
 
 def test_every_difference_has_a_reason_and_nothing_else_has() -> None:

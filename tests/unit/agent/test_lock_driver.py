@@ -236,7 +236,7 @@ def announced(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     said: list[bool] = []
     monkeypatch.setattr(lockspace, "hook_problem", lambda: "")
     monkeypatch.setattr(lockspace, "_announce", said.append)
-    monkeypatch.setattr("resource_agents.sweep.domain_names", lambda: {UUID: "web"})
+    monkeypatch.setattr("resource_agents.domains.domain_names", lambda: {UUID: "web"})
     for name in lock_driver.WANTED:
         monkeypatch.setenv(f"OCF_RESKEY_{name}", node.record[name])
     monkeypatch.setenv("OCF_RESKEY_crm_feature_set", "3.16.1")
