@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from lxml import etree
 
 from hacluster import model
-from hacluster.cib import fencing, names
+from hacluster.cib import fencing, names, storage
+from hacluster.cib.draft import Draft, element, nvpair
 from hacluster.cib.simulate import with_online_nodes
 from hacluster.cib.templates import Library
 from hacluster.problems import Problem, Refused, kind
@@ -60,54 +61,21 @@ def compile_element(cluster: model.Cluster, library: Library | None = None) -> e
 
 
 class _Compiler:
-    """One compilation: what all parts of it need, and the constraints in the order they come up."""
+    """One compilation: fencing, storage and VMs into one draft, and that into a CIB."""
 
     def __init__(self, cluster: model.Cluster, library: Library) -> None:
         self.cluster = cluster
         self.library = library
-        self.resources: list[etree._Element] = []
-        self.constraints: list[etree._Element] = []
-        self.levels: list[etree._Element] = []
-        self.tags: list[etree._Element] = []
+        self.draft = Draft(cluster, library)
 
     def cib(self) -> etree._Element:
         for device in self.cluster.fence_devices:
             self._fence_device(device)
         self._topology()
-        self._lock_manager()
-        places = {storage.name: self._storage(storage) for storage in self.cluster.storages}
+        storage.lock_manager(self.draft)
+        places = {each.name: storage.add(self.draft, each) for each in self.cluster.storages}
         self._vms(places)
         return self._assemble()
-
-    # -- relations
-
-    def _then(self, first: str, then: str) -> None:
-        """`then` starts after `first`, and only where it runs; it stops before it."""
-        self.constraints.append(
-            etree.Element("rsc_order", id=names.order(first, then), first=first, then=then, kind="Mandatory")
-        )
-        self.constraints.append(
-            _element(
-                "rsc_colocation",
-                ("id", names.colocation(then, first)),
-                ("rsc", then),
-                ("with-rsc", first),
-                ("score", "INFINITY"),
-            )
-        )
-
-    def _location(self, id_: str, resource: str, node: str, score: str) -> None:
-        self.constraints.append(etree.Element("rsc_location", id=id_, rsc=resource, node=node, score=score))
-
-    def _has(self, id_: str) -> bool:
-        return any(resource.get("id") == id_ for resource in self.resources)
-
-    def _clone(self, template: str, primitive: str, **values: str | int | None) -> str:
-        """The clone of that template, made when it is first needed; its id."""
-        id_ = names.clone(primitive)
-        if not self._has(id_):
-            self.resources.append(self.library.render(template, id_, id=primitive, **values))
-        return id_
 
     # -- fencing
 
@@ -123,11 +91,11 @@ class _Compiler:
         )
         attributes = rendered.find("instance_attributes")
         for name, value in sorted({**device.parameters, **dict.fromkeys(device.secrets, "lrm://")}.items()):
-            _nvpair(attributes, name, value)
-        self.resources.append(rendered)
+            nvpair(attributes, name, value)
+        self.draft.resources.append(rendered)
         if len(device.targets) == 1:
             (target,) = device.targets
-            self._location(names.not_on(device.name, target), device.name, target, "-INFINITY")
+            self.draft.location(names.not_on(device.name, target), device.name, target, "-INFINITY")
 
     def _topology(self) -> None:
         for node in self.cluster.nodes:
@@ -135,7 +103,7 @@ class _Compiler:
             if node.fencing in ((), tuple((name,) for name in able)) and len(able) <= 1:
                 continue  # one device alone can fence it: nothing to choose
             for index, devices in enumerate(node.fencing, start=1):
-                self.levels.append(
+                self.draft.levels.append(
                     etree.Element(
                         "fencing-level",
                         id=names.fencing_level(node.name, index),
@@ -144,65 +112,6 @@ class _Compiler:
                         devices=",".join(devices),
                     )
                 )
-
-    # -- storage
-
-    def _lock_manager(self) -> None:
-        """The DLM, unless something else keeps the locks, and the lockspace of the run-locks upon it."""
-        if self.cluster.lock_manager == "dlm":
-            self._clone("controld", names.DLM)
-        driver = self.cluster.lock_driver
-        leases = driver.name != "none"
-        self._after_dlm(
-            self._clone(
-                "lockspace",
-                names.LOCKSPACE,
-                lock_driver=driver.name if leases else None,
-                lockspace_dir=driver.directory if leases else None,
-                lockspace_mount=driver.mount if leases else None,
-            )
-        )
-
-    def _after_dlm(self, clone: str) -> None:
-        if self.cluster.lock_manager == "dlm":
-            self._then(names.clone(names.DLM), clone)
-
-    def _storage(self, storage: model.Storage) -> str | None:
-        """Compile a storage; the clone after which VMs on it can start, or None when nothing has to be activated."""
-        if isinstance(storage, model.Gfs2):
-            return self._gfs2(storage)
-        if isinstance(storage, model.Directory):
-            return self._clone(
-                "directory",
-                names.filesystem(storage.name),
-                source=storage.source,
-                mount=storage.mount,
-                options=",".join(dict.fromkeys(("bind", *storage.options))),
-            )
-        return None
-
-    def _gfs2(self, storage: model.Gfs2) -> str:
-        manager = names.clone(storage.volume_manager)
-        if not self._has(manager):
-            self._clone(storage.volume_manager, storage.volume_manager)
-            self._after_dlm(manager)
-        volume = self._clone(
-            "lvm-activate",
-            names.volume(storage.name),
-            volume_group=storage.volume_group,
-            logical_volume=storage.logical_volume,
-            volume_manager=storage.volume_manager,
-        )
-        self._then(manager, volume)
-        mounted = self._clone(
-            "gfs2",
-            names.filesystem(storage.name),
-            device=storage.device,
-            mount=storage.mount,
-            options=",".join(storage.options) or None,
-        )
-        self._then(volume, mounted)
-        return mounted
 
     # -- virtual machines
 
@@ -214,15 +123,15 @@ class _Compiler:
         """
         for (agent, storages), vms in _by_kind(self.cluster.vms).items():
             tag = etree.Element("tag", id=names.vms_on(storages, agent))
-            self.tags.append(tag)
+            self.draft.tags.append(tag)
             for vm in vms:
                 etree.SubElement(tag, "obj_ref", id=vm.name)
             for clone in [place for name in storages if (place := places[name]) is not None]:
-                self._then(clone, tag.get("id"))
+                self.draft.then(clone, tag.get("id"))
             if agent == "hacluster":
-                self._then(names.clone(names.LOCKSPACE), tag.get("id"))
+                self.draft.then(names.clone(names.LOCKSPACE), tag.get("id"))
         for vm in self.cluster.vms:
-            self.resources.append(self._vm(vm))
+            self.draft.resources.append(self._vm(vm))
             self._placement(vm)
 
     def _vm(self, vm: model.Vm) -> etree._Element:
@@ -237,7 +146,7 @@ class _Compiler:
             xml_sha256=sha256,
             stop_budget=vm.stop_budget,
             stop_timeout=max(MINIMAL_STOP, vm.stop_budget + STOP_MARGIN),
-            handover=self._handover(vm),
+            handover=storage.handover(self.cluster, vm),
             migration_transport=self.cluster.migration_transport,
             migration_hosts=_migration_hosts(self.cluster),
             migrate_to_timeout=max(MINIMAL_MIGRATE_TO, vm.migration.timeout + MIGRATE_MARGIN),
@@ -253,20 +162,11 @@ class _Compiler:
             moves="none" if vm.migration.mode == "none" else None,
         )
 
-    def _handover(self, vm: model.Vm) -> str:
-        """`running` only where QEMU's own image lock holds cluster-wide under every disk: files on GFS2. Elsewhere
-        `leased`, if the admin wants to rely on libvirt's leases: the agent looks for them before each move.
-        """
-        on_gfs2 = {storage.name for storage in self.cluster.storages if isinstance(storage, model.Gfs2)}
-        if vm.disks and all(disk.device == "file" and disk.storage in on_gfs2 for disk in vm.disks):
-            return "running"
-        return "leased" if vm.disks and self.cluster.lock_driver.handover == "running" else "paused"
-
     def _placement(self, vm: model.Vm) -> None:
         for node, score in sorted(vm.placement.prefer.items()):
-            self._location(names.prefers(vm.name, node), vm.name, node, str(score))
+            self.draft.location(names.prefers(vm.name, node), vm.name, node, str(score))
         for node in sorted(vm.placement.avoid):
-            self._location(names.avoids(vm.name, node), vm.name, node, "-INFINITY")
+            self.draft.location(names.avoids(vm.name, node), vm.name, node, "-INFINITY")
 
     # -- the whole
 
@@ -279,16 +179,16 @@ class _Compiler:
             priority_fencing_delay=PRIORITY_FENCING_DELAY if two else None,
         )
         for name, value in sorted(self.cluster.properties.items()):
-            _nvpair(properties, name, value)
+            nvpair(properties, name, value)
         defaults = self.library.render("defaults", names.DEFAULTS, stickiness=self.cluster.stickiness)
         owned = [
             *(names.manifest_property(pair.get("name")) for pair in properties),
-            *(e.get("id") for e in (*self.resources, *self.constraints, *self.levels, *self.tags, defaults)),
+            *(each.get("id") for each in (*self.draft.made(), defaults)),
         ]
         manifest = etree.Element("cluster_property_set", id=names.MANIFEST_SET)
-        _nvpair(manifest, names.MANIFEST, " ".join(sorted(owned)))
+        nvpair(manifest, names.MANIFEST, " ".join(sorted(owned)))
 
-        cib = _element(
+        cib = element(
             "cib",
             ("crm_feature_set", FEATURE_SET),
             ("validate-with", SCHEMA),
@@ -302,12 +202,12 @@ class _Compiler:
         nodes = etree.SubElement(configuration, "nodes")
         for node in self.cluster.nodes:
             etree.SubElement(nodes, "node", id=str(node.id), uname=node.name)
-        etree.SubElement(configuration, "resources").extend(self.resources)
-        etree.SubElement(configuration, "constraints").extend(self.constraints)
-        if self.levels:
-            etree.SubElement(configuration, "fencing-topology").extend(self.levels)
-        if self.tags:
-            etree.SubElement(configuration, "tags").extend(self.tags)
+        etree.SubElement(configuration, "resources").extend(self.draft.resources)
+        etree.SubElement(configuration, "constraints").extend(self.draft.constraints)
+        if self.draft.levels:
+            etree.SubElement(configuration, "fencing-topology").extend(self.draft.levels)
+        if self.draft.tags:
+            etree.SubElement(configuration, "tags").extend(self.draft.tags)
         etree.SubElement(configuration, "rsc_defaults").append(defaults)
         etree.SubElement(cib, "status")
         return with_online_nodes(cib, [node.name for node in self.cluster.nodes])
@@ -334,29 +234,12 @@ def _migrate_options(policy: model.Migration) -> str | None:
     return " ".join(options) or None
 
 
-def _element(tag: str, *attributes: tuple[str, str]) -> etree._Element:
-    """An element whose attributes keep this order, also those whose names are no Python names."""
-    element = etree.Element(tag)
-    for name, value in attributes:
-        element.set(name, value)
-    return element
-
-
-def _nvpair(nvset: etree._Element, name: str, value: str) -> None:
-    """Set a name in a set: the value that is there is replaced in place, a new one is added at the end."""
-    for pair in nvset.iterchildren("nvpair"):
-        if pair.get("name") == name:
-            pair.set("value", value)
-            return
-    etree.SubElement(nvset, "nvpair", id=f"{nvset.get('id')}-{name}", name=name, value=value)
-
-
 def _check_ids(cib: etree._Element) -> Iterator[Problem]:
     """No id twice. Nodes are apart: theirs are corosync's numbers, in a space of their own."""
     owners: dict[str, list[str]] = {}
-    for element in cib.iterfind("configuration/*//*[@id]"):
-        if element.tag not in ("node", "obj_ref"):
-            owners.setdefault(element.get("id"), []).append(str(element.tag))
+    for each in cib.iterfind("configuration/*//*[@id]"):
+        if each.tag not in ("node", "obj_ref"):
+            owners.setdefault(each.get("id"), []).append(str(each.tag))
     for id_, tags in owners.items():
         if len(tags) > 1:
             yield ID_TAKEN(
