@@ -334,6 +334,21 @@ class Pacemaker(Protocol):
         ...
 
 
+class Agents(Protocol):
+    """The resource and fence agents that are installed where hactl runs."""
+
+    def metadata(self, agent: str, *, deadline: float = 15.0) -> bytes | Unknown | None:
+        """An agent's metadata as XML, None when it is not installed here. Idempotent; never raises.
+
+        `agent` is `ocf:PROVIDER:TYPE` or `stonith:TYPE`.
+        """
+        ...
+
+    def fence_agents(self) -> tuple[str, ...]:
+        """Every fence agent installed here, as `stonith:TYPE`, sorted."""
+        ...
+
+
 class Clock(Protocol):
     """Time, so that a simulator can own it."""
 
