@@ -35,7 +35,8 @@ migration = { bandwidth = 32, timeout = 25 }
 """
 SPIN = 8000
 """How long the guest rests after each page that it changes: so short that it changes all 64 MiB anew while a line of
-32 MiB/s carries them once, and so long that in the 10 ms of a second that a guest slowed by 99 % has it changes 1 MiB."""
+32 MiB/s carries them once, and so long that in the 10 ms of a second that a guest slowed by 99 % has it changes
+1 MiB."""
 VMS = ("web", "db", "mail", "busy")
 
 

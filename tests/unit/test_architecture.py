@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str] | None] = {
     "cib": {"model", "problems", "assets"},
     "history": set(),
     "claim": set(),
+    "lint": {"cib", "model", "problems", "spec"},
     "oracle": {"cib", "problems"},
     "observe": {"cib", "lock_driver", "model", "ports", "problems", "claim", "history", "guard"},
     "plan": {"cib", "model", "oracle", "ports", "problems", "observe"},

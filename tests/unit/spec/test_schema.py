@@ -18,7 +18,7 @@ from hacluster.problems import Refused
 from hacluster.spec import schema, starter
 from hacluster.spec.sections import Field
 from hacluster.spec.table import SPEC
-from tests.unit.spec.example import EXAMPLES, KVM, SMALL, VM, changed, findings
+from tests.unit.spec.example import KVM, SMALL, VM, changed, findings
 from tests.unit.spec.test_domain import BY_FILE
 
 VALIDATOR = jsonschema.Draft202012Validator(schema.document())
@@ -113,23 +113,3 @@ def test_init_writes_the_starter_and_never_overwrites(tmp_path: Path) -> None:
 def test_schema_prints_the_schema() -> None:
     done = CliRunner().invoke(app(), ["schema"])
     assert json.loads(done.stdout) == schema.document()
-
-
-def test_check_exits_0_only_when_nothing_stands_against_the_spec(tmp_path: Path) -> None:
-    good, bad = EXAMPLES / "kvm-cluster.toml", tmp_path / "bad.toml"
-    bad.write_text(changed(('network = "lan"', 'network = "dmz"')))
-    assert CliRunner().invoke(app(), ["check", str(good)]).exit_code == 0
-    done = CliRunner().invoke(app(), ["check", str(bad), "--json"])
-    assert done.exit_code == 1
-    found = json.loads(done.stdout)["problems"]
-    assert [(p["code"], p["where"], p["severity"]) for p in found] == [("HA133", "vms.web.nics[0].network", "error")]
-
-
-def test_check_takes_a_risk_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "two.toml"
-    third = re.compile(r"(?ms)^\[nodes\.n3\].*?(?=^\[)")
-    path.write_text(third.sub("", SMALL).replace('"fence_virsh"', '"fence_virsh"\nplug = "x"\nip = "h"'))
-    assert CliRunner().invoke(app(), ["check", str(path)]).exit_code == 1
-    assert CliRunner().invoke(app(), ["check", str(path), "--accept", "HA133"]).exit_code == 2
-    done = CliRunner().invoke(app(), ["check", str(path), "--accept", "ha124"])
-    assert "HA140" not in done.output
