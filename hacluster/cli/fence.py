@@ -1,0 +1,99 @@
+"""`hactl fence`: the devices that switch nodes off, what is known of their kinds, and whether they work."""
+
+from __future__ import annotations
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from hacluster import fence_asking, rehearsal
+from hacluster.cli import render
+from hacluster.cli.cluster import JSON, NODE, table_of
+from hacluster.cli.progress import Line
+from hacluster.cli.shell import Commands
+from hacluster.cli.world import connect
+from hacluster.edge.fencing import NodeFencing
+from hacluster.fence_asking import Asked
+from hacluster.ports import Unknown
+from hacluster.problems import Refused, errors, kind
+from hacluster.rehearsal import Looked
+from hacluster.spec.wording import nearest
+
+NO_SUCH = kind("HA550", "There is no such node or fence device", "The names are those of the running cluster.")
+
+fences = typer.Typer(cls=Commands, help="Fence devices: what they are, and whether they work.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `hactl fence` to the command line."""
+    app.add_typer(fences, name="fence")
+
+
+@fences.callback()
+def about() -> None:
+    """The devices that switch nodes off, and the proof that they do."""
+
+
+@fences.command()
+def test(
+    nodes: list[str] = typer.Argument(None, metavar="[NODE...]", help="the nodes to be fenced", show_default=False),
+    device: str = typer.Option(None, "--device", metavar="DEVICE", help="this device only", show_default=False),
+    node: str = NODE,
+    as_json: bool = JSON,
+) -> None:
+    """Ask each fence device about each node that it fences, from every node that may have to use it."""
+    world = connect(node)
+    looked = rehearsal.look(world)
+    targets = _named(looked, nodes or [], device)
+    wanted = fence_asking.questions(looked.cib, looked.seen, targets, device)
+    with Line("fence test") as line:
+        answers = fence_asking.ask(NodeFencing(world.runner), wanted, {}, line)
+    found = fence_asking.judge(wanted, answers, looked.seen)
+    if as_json:
+        render.json_out(fence_asking.to_json(answers, found))
+    else:
+        render.out.print(_answers(answers) if answers else "there is nothing to ask")
+        render.problems(found)
+    if errors(found):
+        raise typer.Exit(1)
+
+
+def _named(looked: Looked, nodes: list[str], device: str | None) -> list[str]:
+    """The targets that are meant: those named, else all. Raises Refused for each name that is not in the cluster."""
+    known = [node.name for node in looked.seen.nodes]
+    devices = [each.name for each in looked.seen.fencing]
+    wrong = [(f"node {name}", name, known) for name in nodes if name not in known]
+    if device is not None and device not in devices:
+        wrong.append((f"fencing {device}", device, devices))
+    if wrong:
+        raise Refused(
+            NO_SUCH(
+                f"the cluster has no {where}" + (f"; did you mean {meant}?" if (meant := nearest(name, among)) else ""),
+                where=where,
+                remedy="hactl fence list",
+                known=", ".join(among) or "none",
+            )
+            for where, name, among in wrong
+        )
+    return list(dict.fromkeys(nodes)) or known
+
+
+def _answers(answers: tuple[Asked, ...]) -> Table:
+    """One line for each device and target: what was answered, and who asked."""
+    table = table_of("device", "agent", "fences", "level", "answers")
+    rows: dict[tuple[str, str], list[Asked]] = {}
+    for asked in answers:
+        rows.setdefault((asked.device, asked.target), []).append(asked)
+    for (device, target), row in rows.items():
+        words: dict[str, list[str]] = {}
+        for asked in row:
+            words.setdefault(_word(asked), []).append(asked.node)
+        said = "; ".join(f"{word} from {', '.join(nodes)}" for word, nodes in words.items())
+        table.add_row(device, row[0].agent, target, str(row[0].level or "–"), said)
+    return table
+
+
+def _word(asked: Asked) -> str:
+    if isinstance(asked.answer, Unknown):
+        return f"[red]no answer[/] ({escape(asked.answer.reason)})"
+    return asked.answer if asked.answer == "on" else f"[yellow]{asked.answer}[/]"

@@ -1,0 +1,73 @@
+"""Who asks which device about whom, and what the answers mean."""
+
+from __future__ import annotations
+
+from hacluster import fence_asking
+from hacluster.ports import Unknown
+from hacluster.problems import Problem
+from tests.unit.fence.clusters import Devices, cib, seen
+
+
+def run(devices: Devices, *targets: str, device: str | None = None, **states: str) -> tuple[Problem, ...]:
+    view = seen(**states)
+    wanted = fence_asking.questions(cib(), view, targets or ("n1", "n2", "n3"), device)
+    answers = fence_asking.ask(devices, wanted, {}, lambda _: None)
+    return fence_asking.judge(wanted, answers, view)
+
+
+def test_every_device_is_asked_about_its_targets_from_every_node_that_may_use_it() -> None:
+    devices = Devices()
+    assert run(devices) == ()
+    assert sorted(devices.asked) == [
+        ("ipmi-n1", "n1", "n2"), ("ipmi-n1", "n1", "n3"),
+        ("ipmi-n2", "n2", "n1"), ("ipmi-n2", "n2", "n3"),
+        ("ipmi-n3", "n3", "n1"), ("ipmi-n3", "n3", "n2"),
+        ("pdu", "n1", "n2"), ("pdu", "n1", "n3"),
+        ("pdu", "n2", "n1"), ("pdu", "n2", "n3"),
+    ]  # fmt: skip
+
+
+def test_only_what_is_meant_is_asked() -> None:
+    devices = Devices()
+    run(devices, "n1", device="pdu")
+    assert sorted(devices.asked) == [("pdu", "n1", "n2"), ("pdu", "n1", "n3")]
+
+
+def test_a_node_that_is_not_there_asks_nothing() -> None:
+    devices = Devices()
+    assert run(devices, "n1", n3="offline") == ()
+    assert sorted(devices.asked) == [("ipmi-n1", "n1", "n2"), ("pdu", "n1", "n2")]
+
+
+def test_a_device_that_nobody_can_ask_is_a_finding() -> None:
+    found = run(Devices(), "n1", device="ipmi-n1", n2="offline", n3="offline")
+    assert [(p.code, p.where) for p in found] == [("HA552", "fencing ipmi-n1")]
+
+
+def test_silence_is_one_finding_that_says_who_asked_and_why() -> None:
+    late, bare = Unknown("it did not answer within 40 s"), Unknown("its secrets store has no password for ipmi-n1")
+    (found,) = run(Devices({("ipmi-n1", "n1", "n2"): late, ("ipmi-n1", "n1", "n3"): bare}))
+    assert (found.code, found.where, found.severity) == ("HA543", "fencing ipmi-n1", "error")
+    assert "n2, n3" in found.message
+    assert dict(found.facts) == {"from_n2": late.reason, "from_n3": bare.reason}
+
+
+def test_a_running_node_that_is_said_to_be_off_is_another_machine() -> None:
+    (found,) = run(Devices({("pdu", "n2", "n1"): "off", ("pdu", "n2", "n3"): "off"}))
+    assert (found.code, found.where) == ("HA544", "fencing pdu")
+    assert dict(found.facts) == {"asked_from": "n1, n3"}
+
+
+def test_a_node_that_is_down_may_be_off() -> None:
+    assert run(Devices({("ipmi-n3", "n3", "n1"): "off"}), "n3", n3="offline") == ()
+
+
+def test_the_document_keeps_unknown_apart_from_off() -> None:
+    devices = Devices({("pdu", "n2", "n1"): Unknown("late"), ("pdu", "n2", "n3"): "off"})
+    wanted = fence_asking.questions(cib(), seen(), ["n2"], "pdu")
+    told = fence_asking.to_json(fence_asking.ask(devices, wanted, {}, lambda _: None), ())
+    assert told["format"] == 1
+    assert [(a["from"], a["answer"], a["unknown"], a["level"]) for a in told["answers"]] == [  # type: ignore[attr-defined]
+        ("n1", None, "late", 2),
+        ("n3", "off", None, 2),
+    ]
