@@ -119,7 +119,20 @@ def version() -> None:
 
 def _mount() -> None:
     """Every command module adds its own commands; the order here is the order of the help."""
-    for name in ("spec", "check", "compile", "cluster", "verify", "vm", "lock", "node", "fence", "lab", "demo", "chaos"):
+    for name in (
+        "spec",
+        "check",
+        "compile",
+        "cluster",
+        "verify",
+        "vm",
+        "lock",
+        "node",
+        "fence",
+        "lab",
+        "demo",
+        "chaos",
+    ):
         importlib.import_module(f"hacluster.cli.{name}").register(app)
 
 
