@@ -75,6 +75,10 @@ class Conflict(Exception):
     """The compare-and-set was refused: the CIB on the cluster is newer than the one that was read."""
 
 
+SHUT_OFF = "shut off"
+"""libvirt's word for a definition without a QEMU, as a persistent domain that does not run is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """A domain as a node's libvirt reports it. `job` holds a running job's numbers (bytes, milliseconds)."""
@@ -174,8 +178,8 @@ class HostFacts:
         told = self.presence.get(uuid)
         if told in ("PRESENT", "ABSENT"):
             return "PRESENT" if told == "PRESENT" else "ABSENT"
-        seen = any(d.uuid == uuid or (not uuid and d.name == name) for d in self.domains or ())
-        if seen or any(qemu.uuid == uuid for qemu in self.qemus or ()):
+        seen = (d for d in self.domains or () if d.uuid == uuid or (not uuid and d.name == name))
+        if any(d.state != SHUT_OFF for d in seen) or any(qemu.uuid == uuid for qemu in self.qemus or ()):
             return "PRESENT"
         # The probe vouches for the VMs that its node has records of; for others its two lists decide, if it has both.
         if told is None and self.domains is not None and self.qemus is not None:

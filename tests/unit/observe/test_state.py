@@ -7,7 +7,7 @@ import pytest
 from hacluster.claim import Claim
 from hacluster.observe import state
 from hacluster.observe.views import NodeView
-from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
+from hacluster.ports import Domain, HeldLock, HostFacts, Qemu, Unknown
 
 ABSENT: tuple[Domain | None, str | None] = (None, None)
 SILENT = Unknown("n3 does not answer")
@@ -129,6 +129,8 @@ def test_a_running_copy_is_shown_with_the_doubt_that_is_left() -> None:
 
 
 FACTS = HostFacts("n1", "b", "1", True, True, None, None, None, (), (), (), None, {"u1": "ABSENT", "u2": "UNKNOWN"})
+DEFINED = (Domain("new", "u3", "shut off", persistent=True), Domain("web", "u2", "shut off", persistent=True))
+DYING = (Qemu("u3", 7, 100, "D"),)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,10 @@ FACTS = HostFacts("n1", "b", "1", True, True, None, None, None, (), (), (), None
         (NodeView("n1", online=True, facts=FACTS), "u1", "ABSENT"),
         (NodeView("n1", online=True, facts=FACTS), "u2", "UNKNOWN"),
         (NodeView("n1", online=True, facts=FACTS), "not in its CIB yet", "ABSENT"),
+        (NodeView("n1", online=True, facts=replace(FACTS, domains=DEFINED)), "u3", "ABSENT"),
+        (NodeView("n1", online=True, facts=replace(FACTS, domains=DEFINED)), "u2", "UNKNOWN"),
+        (NodeView("n1", online=True, facts=replace(FACTS, domains=DEFINED, qemus=DYING)), "u3", "PRESENT"),
+        (NodeView("n1", online=True, facts=replace(FACTS, domains=(Domain("new", "u3", "paused"),))), "u3", "PRESENT"),
         (NodeView("n1", online=False, facts=FACTS), "u2", "UNKNOWN"),
         (NodeView("n1", online=True), "u1", "UNKNOWN"),
         (NodeView("n1", online=False, unclean=True), "u1", "UNKNOWN"),
