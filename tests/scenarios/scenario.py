@@ -37,6 +37,7 @@
     lab.told.alice = "HA430"    # what a real cluster does otherwise than the simulator
 
     bed = "virtual machines"    # cannot be staged in memory: where it can be, and `why` says the reason
+    lab = "needs …: …"          # cannot be staged in the lab, and why
 
     [spec]                      # what stands in cluster.toml, and what stands there instead
     "name = \\"lab\\"" = "name = \\"other\\""
@@ -101,6 +102,7 @@ class Scenario:
     title: str
     why: str = ""
     bed: str = ""
+    lab: str = ""
     start: Mapping[str, str] = field(default_factory=dict)
     world: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, str] = field(default_factory=dict)
@@ -124,7 +126,8 @@ def read(path: Path) -> Scenario:
 def to_toml(scenario: Scenario) -> str:
     """The scenario as a file that replays it."""
     lines = [f"title = {_value(scenario.title)}", f"why = {_value(scenario.why)}"]
-    lines += [f"bed = {_value(scenario.bed)}", ""] if scenario.bed else [""]
+    lines += [f"{key} = {_value(getattr(scenario, key))}" for key in ("bed", "lab") if getattr(scenario, key)]
+    lines += [""]
     for name in ("start", "world", "spec"):
         table = getattr(scenario, name)
         if table:

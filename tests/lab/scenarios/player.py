@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-
-from lxml import etree
 
 from hacluster.lab.chaos.rest import Rest, unsettled
 from hacluster.lab.chaos.run import disk
 from hacluster.lab.chaos.scene import SPEC, Scene
-from tests.lab.scenarios.taps import Point, Taps, can_tap
-from tests.lab.scenarios.verbs import Verbs, can_do
+from tests.lab.scenarios.copying import COPIES, HELD
+from tests.lab.scenarios.people import SAVED
+from tests.lab.scenarios.taps import REMOVED, Point, Taps, can_tap
+from tests.lab.scenarios.verbs import EMPTY_RUN, FREED, PYTHON, Verbs, can_do
+from tests.scenarios.player import spec_of
 from tests.scenarios.scenario import Scenario, Step
 
 STAGED = {"boards", "copy_seconds"}
 """What of a scenario's `world` the lab can be made to be."""
+ENDLESS = 100.0
+"""Seconds of copying that only a copy which does not go on at all takes here."""
 AT_REST_AFTER, STUCK_AFTER = 3.0, 15.0
 """Seconds in which everything runs; in which what does not run does not change, while each VM is where it is to end."""
 SETTLES_WITHIN = 120.0
@@ -32,24 +38,20 @@ SLOW = 1
 
 
 def elsewhere(scenario: Scenario) -> str:
-    """Why a scenario is not for the lab; empty when it is."""
+    """Why a scenario is not for the lab; empty when it is. AssertionError when it is, and the lab cannot stage it."""
     if scenario.bed not in ("", "the lab"):
-        return f"it is for the {scenario.bed}: {scenario.why}"
+        return f"needs {scenario.bed}: {scenario.why}"
+    if scenario.lab:
+        return scenario.lab
     if scenario.expect.finds:
         return "it is about the spec, and needs no cluster"
-    if scenario.spec:
-        return f"the lab's cluster is not made so: {', '.join(scenario.spec.values())}"
     if scenario.expect.broken:
         return "it is meant to run twice, which the simulator shows"
-    if other := scenario.world.keys() - STAGED:
-        return f"the lab cannot be made so: {', '.join(sorted(other))}"
-    if points := [fault.at for fault in scenario.faults if not can_tap(fault.at)]:
-        return f"no fault can be put at this point of a real cluster: {points[0]}"
-    deeds = [fault.do for fault in scenario.faults] + [step.do for step in scenario.steps]
-    if any(do == f"storage {node} gone" for do in deeds for node in scenario.start.values()):
-        return "a guest that has its disk open keeps it in the lab: only a new QEMU can miss it"
-    if unknown := [do for do in deeds if not can_do(do)]:
-        return f"nobody does this in the lab: {unknown[0]}"
+    assert scenario.world.keys() <= STAGED, f"the lab cannot be made so: {sorted(scenario.world.keys() - STAGED)}"
+    for fault in scenario.faults:
+        assert can_tap(fault.at), f"no fault can be put at this point of a real cluster: {fault.at}"
+    for do in (*(fault.do for fault in scenario.faults), *(step.do for step in scenario.steps)):
+        assert can_do(do), f"nobody does this in the lab: {do}"
     return ""
 
 
@@ -64,22 +66,21 @@ class Player:
         self.expect = replace(expect, **here)
         self.verbs = Verbs(scene)
         self._rested = False
-        self._acts = [self.verbs.act(Step(f.do, f.by, f.node, meanwhile=True)) for f in scenario.faults]
+        self.points = self._points()
 
     def play(self) -> list[str]:
         """Everything that is not as it must be; nothing when the scenario holds."""
         scenario, scene = self.scenario, self.scene
+        if scenario.spec:
+            self._apply()
         self._place()
         for node, how in scenario.world.get("boards", {}).items():
             self.verbs.board(node, how)
         boots = {vm: disk(scene.bed, vm)[0] for vm in scene.vms}
         twice, fenced, failed = len(scene.observer.twice()), self._fenced(), self._failed()
-        vm = next(iter(scenario.start), "web")
-        if any(fault.at == "migration copies" for fault in scenario.faults) or "copy_seconds" in scenario.world:
-            for node in scene.nodes:
-                scene.sh(node, f"virsh migrate-setspeed {vm} {SLOW} 2>/dev/null; true")
-        points = [Point(f.at, f.vm or vm, f.on, do) for f, do in zip(scenario.faults, self._acts, strict=True)]
-        with Taps(scene, points) as taps:
+        if "copy_seconds" in scenario.world or any(point.at in HELD for point in self.points):
+            scene.sh(scenario.start[self.vm], f"virsh migrate-setspeed {self.vm} {SLOW}")
+        with Taps(scene, self.points) as taps:
             for step in scenario.steps:
                 self._do(step)
             for person in self.verbs.people.values():
@@ -95,6 +96,27 @@ class Player:
         wrong += [*self._always(), *self._expected(boots, fenced), *self._failures(failed)]
         said = [f"{who} was told {' '.join(one.told)}: {one.said.strip()}" for who, one in self.verbs.people.items()]
         return [*wrong, *said] if wrong else []
+
+    @property
+    def vm(self) -> str:
+        """The VM that the scenario is about."""
+        return next(iter(self.scenario.start), "web")
+
+    def _points(self) -> list[Point]:
+        """Where the faults wait; those of one point follow each other."""
+        points: dict[tuple[str, str, str, int], Point] = {}
+        for fault in self.scenario.faults:
+            key = (fault.at, fault.vm or self.vm, fault.on, fault.count)
+            deed = self.verbs.act(Step(fault.do, fault.by, fault.node, meanwhile=True))
+            points.setdefault(key, Point(*key)).deeds.append(deed)
+        if self.scenario.world.get("copy_seconds", 0.0) > ENDLESS:
+            points[COPIES, self.vm, "", 1] = Point(COPIES, self.vm, "", 1, [partial(self.verbs.stall, self.vm)])
+        return list(points.values())
+
+    def _apply(self) -> None:
+        """The scenario's own spec in place of the lab's."""
+        with TemporaryDirectory() as folder:
+            put_spec(self.scene, spec_of(self.scenario, Path(folder)).read_text())
 
     def _place(self) -> None:
         """Each VM where the scenario begins with it."""
@@ -186,15 +208,18 @@ class Player:
         return {tuple(str(one.get(key)) for key in ("op_key", "node", "call", "exitreason")) for one in found}
 
     def _fenced(self) -> set[tuple[str, str]]:
-        """Whom the cluster has fenced, and when. A node that has just booted does not know all of it."""
-        found = set()
-        for node in self.scene.powered():
-            done = self.scene.run(node, ["stonith_admin", "--history", "*", "--output-as", "xml"], 20)
-            if not done.stdout.startswith("<"):
-                continue  # its cluster software is not there
-            events = etree.fromstring(done.stdout.encode()).iterfind(".//fence_event[@status='success']")
-            found |= {(str(event.get("completed")), str(event.get("target"))) for event in events}
-        return found
+        """Whom the boards were told to switch, and when: the fence history of Pacemaker keeps one event of a kind."""
+        log = self.scene.bed.run / "bmc.log"
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        return {(line.split()[0], line.split()[1]) for line in lines}
+
+
+def put_spec(scene: Scene, text: str) -> None:
+    """Apply this spec."""
+    for node in scene.powered():
+        scene.bed.exec(node, ["sh", "-c", f"cat >{SPEC}"], stdin=text)
+    done = scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def renew(scene: Scene) -> dict[str, str]:
@@ -213,17 +238,28 @@ def renew(scene: Scene) -> dict[str, str]:
     return Rest(scene).reach(SETTLES_WITHIN)
 
 
-CLEAN = """
+CLEAN = (
+    f"""
 exec >/dev/null 2>&1
+test -e {PYTHON}.away && mv {PYTHON}.away {PYTHON}
+{REMOVED}
+{FREED}
+{EMPTY_RUN}
+for full in $(findmnt -rno TARGET -t tmpfs | grep ^/var/li*); do umount -l $full; done
+ip neigh flush nud permanent
+rm -f {SAVED}
+"""
+    + """
 chmod +x /etc/libvirt/hooks/qemu.d/hacluster
 crm_attribute -N "$(uname -n)" -n standby -D
 for away in /dev/lab/*.away; do test -e "$away" && mv "$away" "${away%.away}"; done
-test -e /run/stranger && kill $(cat /run/stranger)
-rm -f /run/stranger /run/person.* /etc/libvirt/hooks/qemu
+test -e /tmp/stranger && kill $(cat /tmp/stranger)
+rm -f /tmp/stranger /tmp/person.* /etc/libvirt/hooks/qemu
 for name in $(virsh list --name); do case " $* " in *" $name "*) ;; *) virsh destroy $name;; esac; done
 for name in $(virsh list --all --persistent --name); do virsh undefine $name; done
 attrd_updater -n hacluster-guard -U "$(sed -n s/^guard=//p /run/hacluster/lockspace)"
 """
+)
 """What a scenario left on a node, whose VMs are the arguments."""
 AGAIN = """
 cibadmin --delete --xpath "//rsc_location[@id='hactl-move-{vm}']"

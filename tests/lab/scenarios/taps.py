@@ -1,8 +1,7 @@
 """The points of a run that a fault can be put at, in a real cluster: whoever passes one waits until it has been done.
 
 libvirt's hooks and the VM agent get a tap before them: a script that looks whether its point is wanted, says that it
-has been reached, and goes on when it is told to, or after PATIENCE. A copy of a guest's memory cannot be made to wait;
-it is made slow instead, and libvirt's status file says when it is under way.
+has been reached, and goes on when it is told to, or after PATIENCE. The points inside a migration: copying.py.
 """
 
 from __future__ import annotations
@@ -10,22 +9,29 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from hacluster.lab.chaos.scene import Scene
 from hacluster.problems import Refused
+from tests.lab.scenarios.copying import BEGINS, COPIES, HELD, OVER, Copying, inside
 
 PATIENCE = 20
-STAGE = "/run/stage"
+STAGE = "/tmp/stage"
+"""Not in /run, which a scenario may fill up."""
 WANTED, REACHED, GO = f"{STAGE}/wanted", f"{STAGE}/reached", f"{STAGE}/go"
 HOOK = "/etc/libvirt/hooks/qemu.d/00-stage"
 AGENT = "/usr/lib/ocf/resource.d/hacluster/VirtualDomain"
 MEET = f"""
 meet() {{
-    mv "{WANTED}/$1" "{REACHED}/$1" 2>/dev/null || return 0
-    n=0; while [ ! -e "{GO}/$1" ] && [ $n -lt {PATIENCE * 20} ]; do sleep 0.05; n=$((n + 1)); done
+    for wanted in "{WANTED}/$1".*; do
+        [ -e "$wanted" ] || continue
+        read -r left <"$wanted"
+        if [ "$left" -gt 1 ]; then echo $((left - 1)) >"$wanted"; continue; fi
+        name=${{wanted##*/}}
+        mv "$wanted" "{REACHED}/$name" 2>/dev/null || continue
+        n=0; while [ ! -e "{GO}/$name" ] && [ $n -lt {PATIENCE * 20} ]; do sleep 0.05; n=$((n + 1)); done
+    done
 }}
 """
 HOOK_TAP = f"""#!/bin/sh
@@ -42,36 +48,49 @@ code=$?
 meet "$1 ends.$OCF_RESOURCE_INSTANCE"
 exit $code
 """
+REMOVED = f"rm -rf {HOOK} {STAGE}; test -e {AGENT}.real && mv {AGENT}.real {AGENT}; true"
+"""What takes the taps out of a node."""
 TAPPED = re.compile(r"(hook \w+|(?:start|stop|monitor|migrate_to|migrate_from) (?:begins|ends))")
-COPYING = "migration copies"
-CLAIMED = "claimed"
+CLAIMED, DAEMON = "claimed", "libvirtd begins"
+HOOKS = {BEGINS: "hook migrate", OVER: "hook stopped"}
+"""Points of a migration at which libvirt calls a hook, of the target or the source, and waits for it."""
 LOOK = 0.02
 
 
 @dataclass
 class Point:
-    """One fault that waits for its point. `node` is empty where any node will do; `passed` says that it came."""
+    """Where faults wait for their time. `node` is empty where any node will do; `passed` says that it came."""
 
     at: str
     vm: str
     node: str
-    do: Callable[[], object]
+    count: int
+    deeds: list[Callable[[], object]] = field(default_factory=list)
     passed: bool = False
+    claims: set[str] = field(default_factory=set)
+
+    @property
+    def tap(self) -> str:
+        """The hook's or agent's call that is tapped for it; empty when it is watched for in another way."""
+        name = HOOKS.get(self.at, self.at)
+        return f"{name}.{self.vm}.{self.count}" if TAPPED.fullmatch(name) else ""
 
 
 def can_tap(at: str) -> bool:
     """Whether a fault can be put at this point in a real cluster."""
-    return at in (COPYING, CLAIMED) or TAPPED.fullmatch(at) is not None
+    return at in (CLAIMED, DAEMON, *HELD, *HOOKS) or TAPPED.fullmatch(at) is not None
 
 
 class Taps:
     """The points of one scenario, watched by a thread each."""
 
-    def __init__(self, scene: Scene, points: list[Point]) -> None:
+    def __init__(self, scene: Scene, points: Sequence[Point]) -> None:
         self._scene = scene
         self._points = points
+        self._copying = Copying(scene)
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._watch, args=(point,), daemon=True) for point in points]
+        self._daemons = {point.node: self._libvirtd(point.node) for point in points if point.at == DAEMON}
 
     def __enter__(self) -> Taps:
         for node in self._scene.nodes if self._tapping else ():
@@ -85,7 +104,7 @@ class Taps:
         for thread in self._threads:
             thread.join()
         for node in self._scene.nodes if self._tapping else ():
-            self._scene.sh(node, f"rm -rf {HOOK} {STAGE}; test -e {AGENT}.real && mv {AGENT}.real {AGENT}")
+            self._scene.sh(node, REMOVED)
 
     @property
     def missed(self) -> list[str]:
@@ -94,63 +113,73 @@ class Taps:
 
     @property
     def _tapping(self) -> bool:
-        return any(TAPPED.fullmatch(point.at) for point in self._points)
+        return any(point.tap for point in self._points)
 
     def _install(self, node: str) -> None:
-        here = [point for point in self._points if TAPPED.fullmatch(point.at) and point.node in ("", node)]
-        wanted = " ".join(f"'{WANTED}/{point.at}.{point.vm}'" for point in here)
+        here = [point for point in self._points if point.tap and point.node in ("", node)]
+        wanted = "".join(f"echo {point.count} >'{WANTED}/{point.tap}'\n" for point in here)
         script = f"""
             rm -rf {STAGE}; mkdir -p {WANTED} {REACHED} {GO}
             cat >{HOOK} <<'END'\n{HOOK_TAP}END
             cat >{AGENT}.tap <<'END'\n{AGENT_TAP}END
             chmod 755 {HOOK} {AGENT}.tap
             test -e {AGENT}.real || mv {AGENT} {AGENT}.real; mv {AGENT}.tap {AGENT}
-            test -z "$*" || touch "$@"
         """
-        self._scene.bed.exec(node, ["sh", "-c", f"set -- {wanted}\n{script}"])
+        self._scene.bed.exec(node, ["sh", "-c", script + wanted])
 
     def _watch(self, point: Point) -> None:
-        reached = {COPYING: self._copying, CLAIMED: self._claimed}.get(point.at, self._tapped)
+        left = point.count
         while not self._over.is_set():
-            node = reached(point)
-            if node is not None:
+            node = self._reached(point)
+            if node is None:
+                time.sleep(LOOK)
+            elif point.at == COPIES and left > 1:
+                left -= 1
+                while not self._over.is_set() and not self._copying.over(point.vm):
+                    time.sleep(LOOK)
+            else:
                 point.passed = True
-                point.do()
+                for do in point.deeds:
+                    do()
                 self._let_go(point, node)
                 return
-            time.sleep(LOOK)
 
-    def _inside(self, node: str, path: str) -> Path | None:
-        """A file of a node as this machine sees it; None while the node is off."""
-        leader = self._scene.bed.leader(node)
-        return Path(f"/proc/{leader}/root{path}") if leader is not None else None
+    def _reached(self, point: Point) -> str | None:
+        if point.tap:
+            return self._tapped(point)
+        if point.at in HELD:
+            return self._copying.reached(point.at, point.vm, point.node)
+        return self._claimed(point) if point.at == CLAIMED else self._begun(point)
 
     def _tapped(self, point: Point) -> str | None:
         for node in [point.node] if point.node else self._scene.nodes:
-            file = self._inside(node, f"{REACHED}/{point.at}.{point.vm}")
+            file = inside(self._scene, node, f"{REACHED}/{point.tap}")
             if file is not None and file.exists():
                 return node
         return None
 
-    def _copying(self, point: Point) -> str | None:
-        for node in [point.node] if point.node else self._scene.nodes:
-            status = self._inside(node, f"/run/libvirt/qemu/{point.vm}.xml")
-            try:
-                text = status.read_text(errors="replace") if status is not None else ""
-            except OSError:
-                continue
-            if re.search(r"<job[^>]* async='migration out'[^>]* phase='perform", text):
-                return node
-        return None
-
     def _claimed(self, point: Point) -> str | None:
-        node = self._scene.prompt()
-        claim = f"//rsc_location[@id='hactl-move-{point.vm}']"
-        found = self._scene.sh(node, f'cibadmin --query --xpath "{claim}" >/dev/null 2>&1', 10)
-        return node if found.outcome == "done" else None
+        """Claims are told apart by their owner's note, as no two have the same."""
+        path = f"//rsc_location[@id='hactl-move-{point.vm}']"
+        done = self._scene.run(self._scene.prompt(), ["cibadmin", "--query", "--xpath", path], 10)
+        if done.returncode == 0:
+            point.claims |= set(re.findall(r' attribute="hactl-claim"[^>]* value="([^"]*)"', done.stdout))
+        return self._scene.prompt() if len(point.claims) >= point.count else None
+
+    def _begun(self, point: Point) -> str | None:
+        now = self._libvirtd(point.node)
+        return point.node if now not in ("", self._daemons[point.node]) else None
+
+    def _libvirtd(self, node: str) -> str:
+        """Which libvirtd a node has, once that answers; empty when none does."""
+        asked = "virsh -q list >/dev/null 2>&1 && cat /proc/sys/kernel/random/boot_id && pidof libvirtd"
+        return self._scene.run(node, ["sh", "-c", asked], 5).stdout
 
     def _let_go(self, point: Point, node: str) -> None:
         try:
-            self._scene.sh(node, f"touch '{GO}/{point.at}.{point.vm}'")
+            if point.tap:
+                self._scene.sh(node, f"touch '{GO}/{point.tap}'")
+            else:
+                self._copying.let_go(point.at, node)
         except Refused:
             return  # what was done there was to switch it off

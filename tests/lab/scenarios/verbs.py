@@ -6,24 +6,33 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Callable
 from functools import partial
 
 from hacluster.lab.chaos import boards
-from hacluster.lab.chaos.faults_of_storage import BACK, GONE
+from hacluster.lab.chaos.faults_of_storage import BACK, EMPTY, FULL, GONE
 from hacluster.lab.chaos.scene import Scene
+from tests.lab.scenarios.people import NOTE, SAVED, TYPED, Person, typed
 from tests.lab.scenarios.taps import REACHED, WANTED
 from tests.scenarios.scenario import Step
 
-TYPED = ("hactl", "virsh", "pcs", "unmanaged")
-TYPED_WITHIN = 240.0
-PERSON = "/run/person"
 HOOK = "/etc/libvirt/hooks/qemu.d/hacluster"
 PYTHON = "/usr/bin/python3"
-STRANGER = f"nohup {PYTHON} -ISc 'import time; time.sleep(600)' -uuid {{uuid}} >/dev/null 2>&1 & echo $! >/run/stranger"
-UNMANAGED = """<domain type='qemu'><name>{name}</name><uuid>00000000-0000-4000-8000-{number:012x}</uuid>
-<memory unit='KiB'>4096</memory><os><type arch='x86_64'>hvm</type></os><devices/></domain>"""
+STRANGER = f"nohup {PYTHON} -ISc 'import time; time.sleep(600)' -uuid {{uuid}} >/dev/null 2>&1 & echo $! >/tmp/stranger"
+FULL_RUN = "mount -o remount,size=$(df -k --output=used /run | tail -n 1)k /run; cat /dev/zero >/run/filled; true"
+EMPTY_RUN = "rm -f /run/filled; mount -o remount,size=256m /run"
+LOST = """
+port=$(ss -tnpH state established dport = :16509 | sed -n 's/.*:\\([0-9]*\\) .*:16509 .*"virsh".*/\\1/p')
+test -n "$port" && nft "add table inet stage; add chain inet stage in { type filter hook input priority 0; }; \\
+add rule inet stage in tcp sport 16509 tcp dport { $(echo $port | tr ' ' ',') } drop"
+"""
+"""What comes back to the virsh that drives a migration from here is lost; what it says arrives."""
+REFUSED = """nft 'add table inet stage; add chain inet stage in { type filter hook input priority 0; }; \\
+add rule inet stage in tcp dport 49152-49215 reject with tcp reset'"""
+"""No guest's memory can be sent to a node any more."""
+FREED = "nft delete table inet stage 2>/dev/null; true"
+DEAF = "ip neigh replace {address} lladdr 02:00:00:00:00:01 dev eth{link} nud permanent"
+HEARD = "ip neigh del {address} dev eth{link} 2>/dev/null; true"
 AGENT = "[V]irtualDomain(.real)? (start|stop|monitor|migrate)"
 KILLED = """
 for pid in $(pgrep -f '{agent}'); do
@@ -35,39 +44,6 @@ done
 ABORT = "for _ in 1 2 3 4 5 6 7 8 9 10; do virsh domjobabort {vm} && exit 0; sleep 0.1; done; exit 1"
 
 
-class Person:
-    """Somebody who typed a command in a node, and what came of it."""
-
-    def __init__(self, scene: Scene, node: str, name: str, argv: list[str]) -> None:
-        self.node = node
-        self.words = argv
-        note = ["sh", "-c", f'echo $$ >"{PERSON}.$0"; exec "$@"', name, *argv]
-        self._process = subprocess.Popen(
-            scene.bed.command(node, note), env=scene.bed.environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self.said = ""
-
-    def wait(self) -> None:
-        """To its end, or until the time is over: then it is left, and was not told."""
-        try:
-            self.said = self._process.communicate(timeout=TYPED_WITHIN)[0]
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self.said = f"{self._process.communicate()[0]}\nstill at it after {TYPED_WITHIN:.0f} s"
-
-    @property
-    def told(self) -> list[str]:
-        """The outcome in words: done, failed, killed, silence, or the codes of a refusal."""
-        code = self._process.returncode
-        if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-            return ["killed"]
-        if code == 0:
-            return ["done"]
-        codes = re.findall(r"\bHA\d{3}\b", self.said)
-        return [*codes, "silence", "failed"] if "HA604" in codes or "HA603" in codes else [*codes, "failed"]
-
-
 class Verbs:
     """All of them, over a scene. `people` are those who typed something, by name."""
 
@@ -75,6 +51,7 @@ class Verbs:
         self._scene = scene
         self.people: dict[str, Person] = {}
         self._steps = 0
+        self._deaf: list[tuple[str, str]] = []
 
     def act(self, step: Step) -> Callable[[], object]:
         """What a step does, ready to be done also in the middle of something else."""
@@ -90,38 +67,24 @@ class Verbs:
 
     def _type(self, step: Step, words: list[str]) -> None:
         self._steps += 1
-        node, argv = self._typed(step, words)
+        node, argv = typed(self._scene, step, words)
+        if words[:2] == ["virsh", "restore"]:
+            self._carry(node)
         name = step.by or f"nobody{self._steps}"
         person = self.people[name] = Person(self._scene, node, name, argv)
         if not step.meanwhile:
             person.wait()
 
-    def _typed(self, step: Step, words: list[str]) -> tuple[str, list[str]]:
-        """Where it is typed, and what."""
-        scene = self._scene
-        if words[0] == "hactl":
-            return step.on or "n3", words
-        if words[:3] in (["pcs", "cluster", "stop"], ["pcs", "cluster", "start"]) and len(words) > 3:
-            return words[3], words[:3]
-        if words[:3] == ["pcs", "resource", "move"]:  # which otherwise waits until the VM has arrived
-            return step.on or "n3", ["pcs", "resource", "move-with-constraint", *words[3:]]
-        if words[0] == "pcs":
-            return step.on or "n3", words
-        if words[0] == "unmanaged":
-            xml = UNMANAGED.format(name=words[1], number=len(words[1]))
-            return words[2], ["sh", "-c", f'echo "{xml}" >/run/{words[1]}.xml; virsh create /run/{words[1]}.xml']
-        command, vm = words[1], words[2] if len(words) > 2 else ""
-        node = step.on or scene.observer.home(vm) or "n1"
-        if command in ("create", "define"):
-            return node, ["sh", "-c", f"virsh {command} {scene.config(vm)}"]
-        if command == "migrate":
-            uri = f"qemu+tcp://{scene.hosts[words[3]]}/system"
-            return node, ["virsh", "migrate", "--live", vm, uri]
-        return node, ["virsh", *words[1:]]
+    def _carry(self, node: str) -> None:
+        """Give a node the image that somebody saved, wherever he did."""
+        for other in self._scene.powered():
+            image = self._scene.run(other, ["base64", SAVED], 30)
+            if other != node and image.returncode == 0:
+                self._scene.bed.exec(node, ["sh", "-c", f"base64 -d >{SAVED}"], stdin=image.stdout)
 
     def _kill_person(self, who: str) -> None:
         person = self.people[who]
-        self._scene.sh(person.node, f"kill -KILL $(cat {PERSON}.{who})")
+        self._scene.sh(person.node, f"kill -KILL $(cat {NOTE}.{who})")
 
     # ---- nodes and what runs on them
 
@@ -135,9 +98,26 @@ class Verbs:
         elif how != "works":
             boards.replace(bed, node, {"slow": boards.SLOW, "lies": boards.LYING}[how])
 
+    def stall(self, vm: str) -> None:
+        """The copy of a guest that arrives stands still, and with it the sending of its memory."""
+        for node in self._scene.powered():
+            self._scene.sh(node, f"pkill -STOP -f '[g]uest={vm},.*-incoming'")
+
     def _heal(self) -> None:
         for node in self._scene.nodes:
             self._scene.plug(node)
+        while self._deaf:
+            self._neighbours(*self._deaf.pop(), HEARD)
+
+    def _deafen(self, node: str, other: str) -> None:
+        self._deaf.append((node, other))
+        self._neighbours(node, other, DEAF)
+
+    def _neighbours(self, node: str, other: str, command: str) -> None:
+        """What `other` does about the addresses of `node`, on each link."""
+        addresses = next(known.addresses for known in self._scene.cluster.nodes if known.name == node)
+        script = "; ".join(command.format(address=address, link=link) for link, address in enumerate(addresses))
+        self._scene.sh(other, script)
 
     def _qemu(self, order: str, vm: str, node: str) -> None:
         name = {"kill": "KILL", "SIGSTOP": "STOP", "SIGCONT": "CONT"}[order]
@@ -162,13 +142,31 @@ class Verbs:
 
     def _copy_fails(self) -> None:
         for node in self._scene.powered():
+            self._scene.sh(node, REFUSED)
+        for node in self._scene.powered():
             for vm in self._scene.vms:
-                if (
-                    self._scene.sh(node, f"grep -q \"async='migration out'\" /run/libvirt/qemu/{vm}.xml").outcome
-                    == "done"
-                ):
+                out = f"grep -q \"async='migration out'\" /run/libvirt/qemu/{vm}.xml"
+                if self._scene.sh(node, out).outcome == "done":
                     self._scene.sh(node, ABORT.format(vm=vm))
                     return
+
+    def _copy_works(self) -> None:
+        for node in self._scene.powered():
+            self._scene.sh(node, FREED)
+
+    def _lose_reply(self) -> None:
+        for node in self._scene.powered():
+            self._scene.sh(node, LOST)
+
+    def _python(self, node: str, on: str) -> None:
+        there, away = f"{PYTHON}.away", PYTHON
+        self._scene.sh(node, f"mv {there} {away}" if on == "on" else f"mv {away} {there}")
+
+    def _fill(self, node: str, folder: str) -> None:
+        self._scene.sh(node, {"/var": FULL, "/run": FULL_RUN}[folder])
+
+    def _empty(self, node: str, folder: str) -> None:
+        self._scene.sh(node, {"/var": EMPTY, "/run": EMPTY_RUN}[folder])
 
     def _power(self, order: str, node: str) -> None:
         if order == "cut":
@@ -176,8 +174,12 @@ class Verbs:
         else:
             self._scene.switch_on(node)
 
-    def _unplug(self, node: str, link: str = "") -> None:
-        self._scene.bed.link(node, False, int(link) if link else None)
+    def _unplug(self, node: str, link: str) -> None:
+        self._scene.bed.link(node, False, int(link))
+
+    def _isolate(self, nodes: str) -> None:
+        for node in nodes.split():
+            self._scene.bed.link(node, False)
 
     def _start_libvirtd(self, node: str) -> None:
         self._scene.sh(node, "systemctl reset-failed libvirtd; systemctl start libvirtd")
@@ -202,7 +204,8 @@ class Verbs:
 PATTERNS: tuple[tuple[str, Callable[..., None]], ...] = (
     (r"power (cut|on) (\S+)", Verbs._power),
     (r"board (\S+) (works|lies|dead|slow)", Verbs.board),
-    (r"isolate (\S+)", Verbs._unplug),
+    (r"isolate (.+)", Verbs._isolate),
+    (r"deafen (\S+) to (\S+)", Verbs._deafen),
     (r"unplug (\S+) ([01])", Verbs._unplug),
     (r"heal", Verbs._heal),
     (r"(kill|SIGSTOP|SIGCONT) qemu (\S+) (\S+)", Verbs._qemu),
@@ -217,6 +220,11 @@ PATTERNS: tuple[tuple[str, Callable[..., None]], ...] = (
     (r"admin's hook (\S+)", Verbs._admins_hook),
     (r"remove claim (\S+)", Verbs._remove_claim),
     (r"the copy fails", Verbs._copy_fails),
+    (r"the copy works", Verbs._copy_works),
+    (r"lose the reply", Verbs._lose_reply),
+    (r"python (\S+) (off|on)", Verbs._python),
+    (r"fill (\S+) (/run|/var)", Verbs._fill),
+    (r"empty (\S+) (/run|/var)", Verbs._empty),
 )
 
 
