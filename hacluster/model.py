@@ -26,11 +26,20 @@ class SecretRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a node has for VMs: bytes of memory, and virtual CPUs (its own reserve and overcommitment counted in)."""
+
+    memory: int
+    vcpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A host. `addresses` has one entry for each corosync link, in link order.
 
     `migration_host` is what the source's libvirt dials for a live migration (a name or address on the migration
     network); None means the node's name. `fencing` lists levels, each a tuple of fence device names tried together.
+    `capacity` is None where the spec does not limit what runs there.
     """
 
     name: str
@@ -39,6 +48,7 @@ class Node:
     migration_host: str | None = None
     ssh_host: str | None = None
     fencing: tuple[tuple[str, ...], ...] = ()
+    capacity: Capacity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,16 @@ class Placement:
     avoid: tuple[str, ...] = ()
 
 
+def host_memory(guest: int, vcpus: int, qcow2_disks: int) -> int:
+    """Bytes that a VM takes from its host: the guest's memory and what QEMU and the kernel need beside it.
+
+    The extra is an upper estimate (docs/placement.md has the reasons): 128 MiB for QEMU itself, 8 MiB for each virtual
+    CPU, 32 MiB for each qcow2 disk's table cache, and 1/256 of the guest's memory for page tables, the host's and the
+    guest's.
+    """
+    return guest + (128 << 20) + vcpus * (8 << 20) + qcow2_disks * (32 << 20) + guest // 256
+
+
 @dataclass(frozen=True, slots=True)
 class Vm:
     """A virtual machine. `domain_xml` is the canonical libvirt domain XML that nodes get (see spec.domain).
@@ -168,6 +188,51 @@ class Vm:
     stop_budget: int = 120
     migration: Migration = field(default_factory=Migration)
     agent: Literal["hacluster", "heartbeat"] = "hacluster"
+
+    @property
+    def host_memory(self) -> int:
+        """Bytes that it takes from its host."""
+        return host_memory(self.memory, self.vcpus, sum(disk.format == "qcow2" for disk in self.disks))
+
+
+Score = int | Literal["INFINITY"]
+Strategy = Literal["default", "utilization", "minimal", "balanced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Affinity:
+    """VMs that run on one node; the others follow the first. INFINITY is hard: with the first or not at all."""
+
+    name: str
+    vms: tuple[str, ...]
+    score: Score = "INFINITY"
+
+
+@dataclass(frozen=True, slots=True)
+class AntiAffinity:
+    """VMs that run on different nodes: all from each other, or, where `apart_from` names any, all from those.
+
+    INFINITY is hard: a VM for which no node is left stays down.
+    """
+
+    name: str
+    vms: tuple[str, ...]
+    apart_from: tuple[str, ...] = ()
+    score: Score = "INFINITY"
+
+
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """VMs that start step by step, and stop the other way. `delay` is seconds between one step and the next.
+
+    Where it is `mandatory`, later steps are restarted when an earlier one is started anew, and stay down without it;
+    otherwise it orders only what starts or stops at the same time.
+    """
+
+    name: str
+    steps: tuple[tuple[str, ...], ...]
+    mandatory: bool = False
+    delay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +258,9 @@ class Cluster:
     or `external`, something that is already running on the nodes (the lab's stand-in). `lock_driver` is libvirt's own
     lock manager, which locks disks, not VMs.
     `libvirt_uri` is how hactl and the nodes reach a node's libvirt; `{node}` is the node's migration host.
-    `migration_transport` is ssh, tcp or tls.
+    `migration_transport` is ssh, tcp or tls. `strategy` is Pacemaker's placement-strategy; all but `default` keep each
+    node within its capacity, which every node has then. `migration_limit` is live migrations at once and node, None is
+    Pacemaker's own.
     """
 
     name: str
@@ -208,3 +275,8 @@ class Cluster:
     lock_driver: LockDriver = field(default_factory=LockDriver)
     migration_transport: Literal["ssh", "tcp", "tls"] = "ssh"
     qdevice: str | None = None
+    strategy: Strategy = "default"
+    migration_limit: int | None = None
+    affinities: tuple[Affinity, ...] = ()
+    anti_affinities: tuple[AntiAffinity, ...] = ()
+    start_orders: tuple[StartOrder, ...] = ()

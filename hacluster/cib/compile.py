@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from lxml import etree
 
 from hacluster import model
-from hacluster.cib import fencing, names, storage
+from hacluster.cib import fencing, names, placement, storage
 from hacluster.cib.draft import Draft, element, nvpair
 from hacluster.cib.simulate import with_online_nodes
 from hacluster.cib.templates import Library
@@ -132,7 +132,7 @@ class _Compiler:
                 self.draft.then(names.clone(names.LOCKSPACE), tag.get("id"))
         for vm in self.cluster.vms:
             self.draft.resources.append(self._vm(vm))
-            self._placement(vm)
+        placement.add(self.draft)
 
     def _vm(self, vm: model.Vm) -> etree._Element:
         sha256 = hashlib.sha256(vm.domain_xml).hexdigest()
@@ -160,13 +160,8 @@ class _Compiler:
             priority=vm.priority or None,
             allow_migrate="true" if vm.migration.mode == "live" else "false",
             moves="none" if vm.migration.mode == "none" else None,
+            **placement.uses(self.cluster, vm),
         )
-
-    def _placement(self, vm: model.Vm) -> None:
-        for node, score in sorted(vm.placement.prefer.items()):
-            self.draft.location(names.prefers(vm.name, node), vm.name, node, str(score))
-        for node in sorted(vm.placement.avoid):
-            self.draft.location(names.avoids(vm.name, node), vm.name, node, "-INFINITY")
 
     # -- the whole
 
@@ -178,7 +173,7 @@ class _Compiler:
             cluster_name=self.cluster.name,
             priority_fencing_delay=PRIORITY_FENCING_DELAY if two else None,
         )
-        for name, value in sorted(self.cluster.properties.items()):
+        for name, value in sorted({**placement.properties(self.cluster), **self.cluster.properties}.items()):
             nvpair(properties, name, value)
         defaults = self.library.render("defaults", names.DEFAULTS, stickiness=self.cluster.stickiness)
         owned = [
@@ -201,7 +196,9 @@ class _Compiler:
         etree.SubElement(configuration, "crm_config").extend([properties, manifest])
         nodes = etree.SubElement(configuration, "nodes")
         for node in self.cluster.nodes:
-            etree.SubElement(nodes, "node", id=str(node.id), uname=node.name)
+            member = etree.SubElement(nodes, "node", id=str(node.id), uname=node.name)
+            if (has := placement.capacity(self.cluster, node)) is not None:
+                member.append(has)
         etree.SubElement(configuration, "resources").extend(self.draft.resources)
         etree.SubElement(configuration, "constraints").extend(self.draft.constraints)
         if self.draft.levels:
@@ -238,7 +235,7 @@ def _check_ids(cib: etree._Element) -> Iterator[Problem]:
     """No id twice. Nodes are apart: theirs are corosync's numbers, in a space of their own."""
     owners: dict[str, list[str]] = {}
     for each in cib.iterfind("configuration/*//*[@id]"):
-        if each.tag not in ("node", "obj_ref"):
+        if each.tag not in ("node", "obj_ref", "resource_ref"):
             owners.setdefault(each.get("id"), []).append(str(each.tag))
     for id_, tags in owners.items():
         if len(tags) > 1:

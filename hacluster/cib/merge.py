@@ -148,7 +148,9 @@ class _Merging:
         wanted = {e.get("id"): e for e in _elements(self.desired.find(f"configuration/{name}"))}
         live = {e.get("id"): e for e in _elements(self.cib.find(f"configuration/{name}"))}
         anywhere = {
-            e.get("id"): e for e in self.cib.iterfind("configuration//*[@id]") if e.tag not in ("node", "obj_ref")
+            e.get("id"): e
+            for e in self.cib.iterfind("configuration//*[@id]")
+            if e.tag not in ("node", "obj_ref", "resource_ref")
         }
         for id_, element in wanted.items():
             present = live.get(id_)
@@ -286,7 +288,9 @@ def _canonical(element: etree._Element) -> tuple[object, ...]:
     return (element.tag, tuple(sorted(element.attrib.items())), tuple(children))
 
 
-_UNORDERED = frozenset({"instance_attributes", "meta_attributes", "operations", "primitive", "clone", "tag"})
+_UNORDERED = frozenset(
+    {"instance_attributes", "meta_attributes", "utilization", "operations", "primitive", "clone", "tag"}
+)
 
 
 def _differences(old: etree._Element, new: etree._Element) -> tuple[tuple[str, str, str], ...]:
@@ -303,7 +307,7 @@ def _values(element: etree._Element, inside: str = "") -> Iterator[tuple[str, st
     if element.tag == "nvpair":
         yield inside + element.get("name", element.get("id", "")), element.get("value", "")
         return
-    if element.tag == "obj_ref":
+    if element.tag in ("obj_ref", "resource_ref"):
         yield f"member {element.get('id')}", "yes"
         return
     named = f"{element.get('name')} " if element.tag == "op" else ""

@@ -75,6 +75,41 @@ def avoids(vm: str, node: str) -> str:
     return f"{vm}-avoids-{node}"
 
 
+def affinity(rule: str) -> str:
+    """The constraint of an affinity rule. The words in front keep it apart from the ids of its sets."""
+    return f"affinity-rule-{rule}"
+
+
+def affinity_set(rule: str, side: str) -> str:
+    """One of its sets: first or others."""
+    return f"affinity-{side}-{rule}"
+
+
+def anti_affinity(rule: str) -> str:
+    """The constraint of an anti-affinity rule."""
+    return f"anti-affinity-rule-{rule}"
+
+
+def anti_affinity_set(rule: str, side: str) -> str:
+    """One of its sets: vms or from."""
+    return f"anti-affinity-{side}-{rule}"
+
+
+def start_order(order_: str) -> str:
+    """The constraint of a start order."""
+    return f"start-order-rule-{order_}"
+
+
+def start_order_step(order_: str, part: str, number: int) -> str:
+    """A part of a start order by its number: step, delay, before and after (a delay), and their sets."""
+    return f"start-order-{part}-{number}-{order_}"
+
+
+def node_utilization(node: int) -> str:
+    """What a node has for VMs, by the node's id; as pcs calls it."""
+    return f"nodes-{node}-utilization"
+
+
 def fencing_level(node: str, index: int) -> str:
     """One level of a node's fencing topology; the first has index 1."""
     return f"fencing-{node}-level-{index}"

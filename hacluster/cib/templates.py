@@ -134,7 +134,7 @@ class Library:
                 element.getparent().remove(element)
         if problems:
             raise Refused(problems)
-        for nvset in root.xpath("//instance_attributes[not(*)] | //meta_attributes[not(*)]"):
+        for nvset in root.xpath("//*[self::instance_attributes or self::meta_attributes or self::utilization][not(*)]"):
             if nvset is not root:
                 nvset.getparent().remove(nvset)
         if root.get("id") not in (root_id, None):

@@ -16,10 +16,13 @@ from hacluster.spec import (
     check_ids,
     check_libvirt,
     check_nodes,
+    check_order,
+    check_placement,
     check_storage,
     check_vms,
     domainfile,
     guest,
+    placement_table,
     source,
     table,
 )
@@ -69,9 +72,14 @@ def parse(text: bytes, base: Path) -> Result:
 def _whole(read: Table) -> dict[str, Any]:
     """The parts of the spec, an empty one where it was left out or could not be read, so that checks can go on."""
     parts: dict[str, Any] = {
-        part: read[part] or {} for part in ("nodes", "fence_devices", "storage", "networks", "vms")
+        part: read[part] or {}
+        for part in (
+            *("nodes", "fence_devices", "storage", "networks", "vms"),
+            *("groups", "affinity", "anti_affinity", "start_order"),
+        )
     }
     parts["cluster"] = read["cluster"] or table.CLUSTER.read({}, "cluster", [])
+    parts["placement"] = read["placement"] or placement_table.STRATEGY.read({}, "placement", [])
     parts["libvirt"] = read["libvirt"] or table.LIBVIRT.read({}, "libvirt", [])
     return parts
 
@@ -92,5 +100,7 @@ def _cross_check(draft: dict[str, Any], guests: dict[str, guest.Guest], found: F
     check_storage.check(head, nodes, storages, found)
     check_libvirt.check(draft["libvirt"], storages, found)
     check_vms.check(draft["vms"], guests, draft, found)
+    check_placement.check(draft, guests, found)
+    check_order.check(draft, found)
     standing = {name: build.storages_of(each, draft["vms"][name], draft) for name, each in guests.items()}
     check_ids.check(draft, standing, found)

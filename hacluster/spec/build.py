@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from hacluster import model
-from hacluster.spec import check_fencing, check_libvirt, check_nodes, check_storage, domain, domainfile
+from hacluster.spec import check_fencing, check_libvirt, check_nodes, check_placement, check_storage, domain, domainfile
 from hacluster.spec.check_vms import network_of, storage_of
 from hacluster.spec.guest import Guest
 from hacluster.spec.sections import Table
@@ -21,7 +21,15 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path) -> mode
     return model.Cluster(
         name=head["name"],
         nodes=tuple(
-            model.Node(name, numbers[name], n["addresses"], n["migration_host"], n["ssh_host"], n["fencing"])
+            model.Node(
+                name,
+                numbers[name],
+                n["addresses"],
+                n["migration_host"],
+                n["ssh_host"],
+                n["fencing"],
+                check_placement.capacity(n, draft["placement"]),
+            )
             for name, n in draft["nodes"].items()
         ),
         fence_devices=tuple(_device(name, d, draft["nodes"], base) for name, d in draft["fence_devices"].items()),
@@ -34,6 +42,30 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path) -> mode
         lock_driver=_lock_driver(draft["libvirt"], draft["storage"]),
         migration_transport=head["migration_transport"],
         qdevice=head["qdevice"],
+        strategy=cast(Any, check_placement.strategy(draft)),
+        migration_limit=draft["placement"]["migration_limit"],
+        affinities=tuple(
+            model.Affinity(name, check_placement.members(rule["vms"], draft), rule["score"])
+            for name, rule in draft["affinity"].items()
+        ),
+        anti_affinities=tuple(
+            model.AntiAffinity(
+                name,
+                check_placement.members(rule["vms"], draft),
+                check_placement.members(rule["from"], draft),
+                rule["score"],
+            )
+            for name, rule in draft["anti_affinity"].items()
+        ),
+        start_orders=tuple(
+            model.StartOrder(
+                name,
+                tuple(check_placement.members(step, draft) for step in order["steps"]),
+                order["kind"] == "mandatory",
+                order["delay"],
+            )
+            for name, order in draft["start_order"].items()
+        ),
     )
 
 

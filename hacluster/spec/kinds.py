@@ -243,3 +243,53 @@ POLICY = kind(
     "A migration policy that contradicts itself",
     "QEMU fetches the rest of a guest's memory over one connection.",
 )
+
+# Where VMs run, and when
+UNKNOWN_VM = kind("HA181", "Unknown VM or group", "The spec has no VM and no group of that name.")
+RULE_OF_ONE = kind(
+    "HA182",
+    "A rule that leaves nothing to decide",
+    "Affinity and anti-affinity say something about two VMs at least, and nothing about a VM and itself.",
+)
+RULES_CONTRADICT = kind(
+    "HA183",
+    "Affinity and anti-affinity contradict each other",
+    "Two VMs that only run on one node, and never on one node, cannot both run.",
+)
+ORDER_LOOP = kind(
+    "HA184",
+    "A start order that goes in a circle",
+    "Each of these VMs would wait for the next. Pacemaker drops one of the orders, and does not say which.",
+)
+NEVER_FITS = kind(
+    "HA185",
+    "VMs that fit on no node",
+    "Pacemaker starts a VM only where memory and CPUs are left for it. VMs that only run together need one node that "
+    "has room for all of them.",
+)
+TOO_MANY_APART = kind(
+    "HA186",
+    "More VMs than nodes to keep them apart",
+    "Of VMs that must never share a node, as many run as there are nodes for them; the others stay down.",
+)
+NO_COMMON_NODE = kind(
+    "HA187",
+    "VMs that must run together have no node in common",
+    "A node that one of them avoids is lost to all of them.",
+)
+CAPACITY_MISSING = kind(
+    "HA188",
+    "Capacities that do not make sense together",
+    "Pacemaker takes a node without a capacity for one that has none: nothing that uses anything would run there.",
+)
+SET_TWICE = kind(
+    "HA189",
+    "One cluster property set in two places",
+    "[placement] and [cluster.properties] both say what this property is.",
+)
+PREFERENCE_VOID = kind(
+    "HA193",
+    "A preference that an affinity makes void",
+    "The VM only runs with another one, which never runs on the node that it prefers.",
+    severity="warning",
+)

@@ -118,6 +118,59 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """A number between two bounds, both allowed; it may have a fraction."""
+
+    low: float
+    high: float
+
+    def read(self, value: object, where: str, found: Found) -> float | None:
+        """The number."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            wrong_type(value, "a number", where, found)
+            return None
+        if self.low <= value <= self.high:  # also false for nan
+            return float(value)
+        allowed = f"{self.low:g} to {self.high:g}"
+        found.append(
+            kinds.BAD_VALUE(f"{shown(value)} is out of range", where=where, remedy=f"write {allowed}", allowed=allowed)
+        )
+        return None
+
+    def schema(self) -> dict[str, object]:
+        """A number with its bounds."""
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
+
+
+INFINITY = "INFINITY"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A Pacemaker score: an integer from `low` to below `infinity`, or the word INFINITY, which `infinity` is too."""
+
+    low: int
+    infinity: int
+
+    def read(self, value: object, where: str, found: Found) -> int | str | None:
+        """The integer, or INFINITY."""
+        if value == INFINITY:
+            return INFINITY
+        if isinstance(value, str):
+            remedy = f'write "{INFINITY}", or an integer from {self.low}'
+            found.append(
+                kinds.BAD_VALUE(f'expected a score or "{INFINITY}", found {quoted(value)}', where=where, remedy=remedy)
+            )
+            return None
+        score = Whole(self.low, self.infinity).read(value, where, found)
+        return INFINITY if score == self.infinity else score
+
+    def schema(self) -> dict[str, object]:
+        """An integer with its bounds, or the word."""
+        return {"anyOf": [{"const": INFINITY}, {"type": "integer", "minimum": self.low, "maximum": self.infinity}]}
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """true or false."""
 

@@ -5,7 +5,7 @@ The reader, the hints for misspelt keys and the JSON Schema come from it, so a k
 
 from __future__ import annotations
 
-from hacluster.spec import names
+from hacluster.spec import names, placement_table
 from hacluster.spec.scalars import Choice, Flag, Plain, Whole
 from hacluster.spec.sections import REQUIRED, Field, Instead, ListOf, Named, OneOrMore, Section, Variant
 from hacluster.spec.values import (
@@ -70,6 +70,7 @@ NODE = Section(
             "Fence devices by level; the next level is tried when one fails. An inner list is used together.",
             (),
         ),
+        *placement_table.HOST_FIELDS,
     )
 )
 
@@ -233,5 +234,22 @@ SPEC = Section(
         Field("libvirt", LIBVIRT, "How libvirt is set up on every node."),
         Field("networks", Named("network", NETWORK, names.of_resource, names.ID), "Bridges that VMs may use."),
         Field("vms", Named("VM", VM, names.of_resource, names.ID), "The virtual machines."),
+        Field("placement", placement_table.STRATEGY, "How VMs are spread over the nodes."),
+        Field("groups", Named("group", placement_table.GROUP, names.of_resource, names.ID), "Sets of VMs, by a name."),
+        Field(
+            "affinity",
+            Named("affinity", placement_table.AFFINITY, names.of_resource, names.ID),
+            "VMs that run on one node.",
+        ),
+        Field(
+            "anti_affinity",
+            Named("anti-affinity", placement_table.ANTI_AFFINITY, names.of_resource, names.ID),
+            "VMs that run on different nodes.",
+        ),
+        Field(
+            "start_order",
+            Named("start order", placement_table.START_ORDER, names.of_resource, names.ID),
+            "VMs that start one after another.",
+        ),
     )
 )
