@@ -261,6 +261,8 @@ class Cluster:
     `migration_transport` is ssh, tcp or tls. `strategy` is Pacemaker's placement-strategy; all but `default` keep each
     node within its capacity, which every node has then. `migration_limit` is live migrations at once and node, None is
     Pacemaker's own.
+    `residue` is the file that import wrote for what the spec does not own
+    (cib.residue), empty where there is none.
     """
 
     name: str
@@ -280,3 +282,4 @@ class Cluster:
     affinities: tuple[Affinity, ...] = ()
     anti_affinities: tuple[AntiAffinity, ...] = ()
     start_orders: tuple[StartOrder, ...] = ()
+    residue: bytes = b""

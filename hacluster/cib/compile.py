@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from lxml import etree
 
 from hacluster import model
-from hacluster.cib import fencing, names, placement, storage
+from hacluster.cib import fencing, names, placement, residue, storage
 from hacluster.cib.draft import Draft, element, nvpair
 from hacluster.cib.simulate import with_online_nodes
 from hacluster.cib.templates import Library
@@ -57,7 +57,7 @@ def compile_element(cluster: model.Cluster, library: Library | None = None) -> e
     cib = _Compiler(cluster, library or Library()).cib()
     if found := list(_check_ids(cib)):
         raise Refused(found)
-    return cib
+    return residue.lay_over(cib, residue.parse(cluster.residue)) if cluster.residue else cib
 
 
 class _Compiler:

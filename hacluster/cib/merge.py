@@ -14,7 +14,7 @@ from typing import Literal
 
 from lxml import etree
 
-from hacluster.cib import names
+from hacluster.cib import compare, names
 from hacluster.problems import Problem, Refused, kind
 
 NOT_OURS = kind(
@@ -90,11 +90,20 @@ def owned(cib: etree._Element) -> frozenset[str]:
     return frozenset(pair.get("value", "").split()) if pair is not None else frozenset()
 
 
+def _kept(desired: etree._Element) -> frozenset[str]:
+    """What a desired CIB has from its residue: it says itself that this is not hactl's. It stays what it is."""
+    mine = owned(desired)
+    if not mine:
+        return frozenset()
+    return frozenset(compare.key(section, each) for section, each in compare.sections(desired)) - mine
+
+
 class _Merging:
     def __init__(self, cib: etree._Element, desired: etree._Element, ours: frozenset[str]) -> None:
         self.cib = cib
         self.desired = desired
         self.ours = ours
+        self.kept = _kept(desired)
         self.changes: list[Change] = []
         self.problems: list[Problem] = []
         self.removed: set[str] = set()
@@ -111,6 +120,8 @@ class _Merging:
         wanted = self.desired.find(f"configuration/crm_config/cluster_property_set[@id='{names.PROPERTY_SET}']")
         config = self._section("crm_config")
         for name, pair in {p.get("name"): p for p in wanted if p.get("name")}.items():
+            if names.manifest_property(name) in self.kept:
+                continue
             present = next((p for p in config.iterfind("cluster_property_set/nvpair") if p.get("name") == name), None)
             mine = names.manifest_property(name) in self.ours
             if present is None:
@@ -131,7 +142,7 @@ class _Merging:
                         wanted=pair.get("value"),
                     )
                 )
-        kept = {names.manifest_property(p.get("name")) for p in wanted}
+        kept = {names.manifest_property(p.get("name")) for p in wanted} | self.kept
         for pair in list(config.iterfind("cluster_property_set/nvpair")):
             entry = names.manifest_property(pair.get("name"))
             if entry in self.ours and entry not in kept:
@@ -145,7 +156,8 @@ class _Merging:
     # -- sections whose children have ids
 
     def section(self, name: str) -> None:
-        wanted = {e.get("id"): e for e in _elements(self.desired.find(f"configuration/{name}"))}
+        there = _elements(self.desired.find(f"configuration/{name}"))
+        wanted = {e.get("id"): e for e in there if e.get("id") not in self.kept}
         live = {e.get("id"): e for e in _elements(self.cib.find(f"configuration/{name}"))}
         anywhere = {
             e.get("id"): e
@@ -162,7 +174,7 @@ class _Merging:
             else:
                 self._replace(name, present, element)
         for id_, present in live.items():
-            if id_ in self.ours and id_ not in wanted:
+            if id_ in self.ours and id_ not in wanted and id_ not in self.kept:
                 present.getparent().remove(present)
                 self.removed |= {id_} | {e.get("id") for e in present.iter("primitive", "group")}
                 self._changed("remove", name, id_)

@@ -123,6 +123,7 @@ def _mount() -> None:
         "spec",
         "check",
         "compile",
+        "importing",
         "cluster",
         "verify",
         "vm",

@@ -5,7 +5,9 @@ Reads the spec and the domain XML files it names, and nothing else: no host, no 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hacluster.model import Cluster
@@ -23,6 +25,7 @@ from hacluster.spec import (
     domainfile,
     guest,
     placement_table,
+    residue_file,
     source,
     table,
 )
@@ -64,9 +67,35 @@ def parse(text: bytes, base: Path) -> Result:
     draft = _whole(read)
     guests = _guests(draft["vms"], base, found)
     _cross_check(draft, guests, found)
+    residue = residue_file.read(draft["cluster"], base, found)
     if errors(found, ACCEPTABLE):
         return None, tuple(found)
-    return build.cluster(draft, guests, base), tuple(found)
+    return build.cluster(draft, guests, base, residue), tuple(found)
+
+
+def tentative(raw: Table, files: Mapping[str, bytes] = MappingProxyType({})) -> Result:
+    """The same for tables that hactl has made itself, and for the domain files that they name, by their path.
+
+    The cluster is built as long as every VM can be, whatever else stands against it: import wants to know what the
+    tables mean also where an admin has to complete them first.
+    """
+    found: Found = []
+    read = table.SPEC.read(raw, "", found)
+    if read is None:
+        return None, tuple(found)
+    draft = _whole(read)
+    guests = {}
+    for name, vm in draft["vms"].items():
+        made = domainfile.of_content(name, vm, files.get(vm["domain_xml"] or "", b""), found)
+        if made is not None:
+            guests[name] = made
+    _cross_check(draft, guests, found)
+    if any(p.where.startswith(_PARTS) for p in errors(found)):
+        return None, tuple(found)
+    return build.cluster(draft, guests, Path()), tuple(found)
+
+
+_PARTS = ("vms.", "storage.", "networks.", "fence_devices.")
 
 
 def _whole(read: Table) -> dict[str, Any]:

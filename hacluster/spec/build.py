@@ -14,7 +14,7 @@ from hacluster.spec.guest import Guest
 from hacluster.spec.sections import Table
 
 
-def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path) -> model.Cluster:
+def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path, residue: bytes = b"") -> model.Cluster:
     """The whole model. `base` is the spec's directory, to which its relative paths belong."""
     head = draft["cluster"]
     numbers = check_nodes.ids(draft["nodes"])
@@ -66,6 +66,7 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path) -> mode
             )
             for name, order in draft["start_order"].items()
         ),
+        residue=residue,
     )
 
 

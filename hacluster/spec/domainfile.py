@@ -40,6 +40,12 @@ def read(name: str, vm: Table, base: Path, found: Found) -> Guest | None:
             kinds.BAD_DOMAIN(p.message, where=where, remedy="correct the path", file=p.where) for p in found[noted:]
         ]
         return None
+    return of_content(name, vm, content, found)
+
+
+def of_content(name: str, vm: Table, content: bytes, found: Found) -> Guest | None:
+    """The same from the file's content."""
+    where = f"{vm['where']}.domain_xml"
     domain = parse(content, where, found)
     if domain is None:
         return None

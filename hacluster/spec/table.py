@@ -50,6 +50,7 @@ CLUSTER = Section(
         ),
         Field("stickiness", Whole(0, SCORE), "What it takes to move a VM back: its score for the node it is on.", 1000),
         Field("qdevice", HOST, "The host of the quorum device (a third vote); recorded here, set up with pcs."),
+        Field("residue", LINE, "What hactl import kept of the cluster as it was: a file beside this one."),
         Field(
             "properties",
             Section((), Plain("true", "false"), "A Pacemaker cluster property."),

@@ -21,6 +21,7 @@ ARROWS: dict[str, set[str] | None] = {
     "ports": set(),
     "spec": {"model", "problems", "assets"},
     "cib": {"model", "problems", "assets"},
+    "importing": {"cib", "model", "problems", "spec"},
     "history": set(),
     "claim": set(),
     "lint": {"cib", "model", "problems", "spec"},

@@ -1,0 +1,102 @@
+"""The cluster as a whole in the spec's words: name, nodes, properties, defaults, and how libvirt is set up. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hacluster.cib import names
+from hacluster.importing.sources import Sources, addresses
+from hacluster.importing.view import View
+from hacluster.spec.names import host_or_address, of_node
+from hacluster.spec.scalars import one_line
+from hacluster.spec.values import CLUSTER_NAME
+
+NAMELESS = "cluster"
+CONTROLD = ("ocf", "pacemaker", "controld")
+LOCKSPACE = ("ocf", "hacluster", "lockspace")
+HEARTBEAT = ("ocf", "heartbeat", "VirtualDomain")
+GUARDED = ("ocf", "hacluster", "VirtualDomain")
+
+WRITTEN_BY_PACEMAKER = frozenset(
+    {"dc-version", "cluster-infrastructure", "have-watchdog", "last-lrm-refresh", "cluster-name"}
+)
+"""Properties that Pacemaker and its tools set by themselves; the name has its own place in the spec."""
+
+
+def head(view: View) -> dict[str, Any]:
+    """The table [cluster], without properties."""
+    made: dict[str, Any] = {"name": NAMELESS}
+    called = view.properties.get("cluster-name", "")
+    if CLUSTER_NAME.read(called, "", []) is not None:
+        made["name"] = called
+    if view.of(LOCKSPACE) and not view.of(CONTROLD):
+        made["lock_manager"] = "external"
+    for vm in view.of(HEARTBEAT, GUARDED):
+        if vm.parameters.get("migration_transport") in ("tcp", "tls"):
+            made["migration_transport"] = vm.parameters["migration_transport"]
+    stickiness = _stickiness(view)
+    if stickiness is not None:
+        made["stickiness"] = stickiness
+    return made
+
+
+def properties(view: View, compiled: Mapping[str, str]) -> dict[str, str]:
+    """The table [cluster.properties]: what somebody has set and the spec does not mean anyway (`compiled`)."""
+    return {
+        name: value
+        for name, value in view.properties.items()
+        if name not in WRITTEN_BY_PACEMAKER and compiled.get(name) != value and value and one_line(value) is None
+    }
+
+
+def nodes(view: View, sources: Sources) -> dict[str, dict[str, Any]]:
+    """The tables [nodes.*]. Pacemaker's remote nodes are resources and none of these."""
+    at, dialled = addresses(sources.corosync), _migration_hosts(view)
+    made: dict[str, dict[str, Any]] = {}
+    for node in view.nodes:
+        name = node.get("uname", "")
+        if node.get("type", "member") not in ("member", "normal") or of_node(name) is not None or name in made:
+            continue
+        known = tuple(a for a in at.get(name, ()) if host_or_address(a) is None)
+        made[name] = {"addresses": list(known or (name,))}
+        if re.fullmatch("[1-9][0-9]{0,8}", node.get("id", "")):
+            made[name]["id"] = int(node.get("id"))
+        if name in dialled:
+            made[name]["migration_host"] = dialled[name]
+    return made
+
+
+def libvirt(view: View) -> dict[str, Any]:
+    """The table [libvirt], as the lockspace's parameters say it; empty without a lock driver."""
+    given = next((each.parameters for each in view.of(LOCKSPACE)), {})
+    if given.get("lock_driver") not in ("lockd", "sanlock"):
+        return {}
+    made = {"lock_driver": given["lock_driver"], "lockspace_dir": given.get("lockspace_dir", "")}
+    if any(vm.parameters.get("handover") == "leased" for vm in view.of(GUARDED)):
+        made["handover"] = "running"
+    if given["lock_driver"] == "sanlock":
+        made["watchdog"] = "/dev/watchdog"
+    return made
+
+
+def _stickiness(view: View) -> int | None:
+    """What hactl's own defaults say, else anybody's."""
+    sets = view.cib.findall("configuration/rsc_defaults/meta_attributes")
+    sets.sort(key=lambda each: each.get("id") != names.DEFAULTS)
+    for each in sets:
+        text = next((p.get("value", "") for p in each.iterfind("nvpair") if p.get("name") == "resource-stickiness"), "")
+        if re.fullmatch("[0-9]{1,7}", text) and int(text) <= 1_000_000:
+            return int(text)
+    return None
+
+
+def _migration_hosts(view: View) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for vm in view.of(GUARDED):
+        for pair in vm.parameters.get("migration_hosts", "").split():
+            name, _, host = pair.partition("=")
+            if host and host_or_address(host) is None:
+                found.setdefault(name, host)
+    return found

@@ -1,0 +1,81 @@
+"""What hactl compiled it also imports: compile(import(compile(s))) is compile(s), whatever the spec says."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
+
+from hacluster import spec
+from hacluster.cib import compare, names, reading
+from hacluster.cib.compile import FEATURE_SET, compile
+from hacluster.cib.templates import Library, shipped_directory
+from hacluster.importing import Imported, Sources, import_cib
+from hacluster.model import Cluster
+from tests.unit.importing import wishes
+
+LIBRARY = Library([shipped_directory()])
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def domains(cluster: Cluster) -> dict[str, bytes]:
+    """The nodes' domain files."""
+    made = {}
+    for vm in cluster.vms:
+        path = names.domain_file(vm.name, hashlib.sha256(vm.domain_xml).hexdigest())
+        made[path.rsplit("/", 1)[-1]] = vm.domain_xml
+    return made
+
+
+def imported(cluster: Cluster, known: dict[str, bytes]) -> Imported:
+    return import_cib(reading.read(compile(cluster, LIBRARY), "cib", FEATURE_SET), Sources(known), LIBRARY)
+
+
+def again(made: Imported) -> Cluster:
+    """The cluster that the files of an import describe, loaded as `hactl` loads it."""
+    with TemporaryDirectory() as folder:
+        for name, content in made.files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return spec.load(Path(folder) / "cluster.toml", spec.ACCEPTABLE)
+
+
+@given(wishes.tables())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_import_is_the_inverse_of_compile(wish: dict[str, Any]) -> None:
+    cluster = wishes.cluster(wish)
+    assume(cluster is not None)
+    assert cluster is not None
+    first = compile(cluster, LIBRARY)
+    made = imported(cluster, domains(cluster))
+    kept = [fate for fate in made.fates if fate.fate != "owned"]
+    event(f"{len(cluster.vms)} VMs, {len(kept)} not owned")
+    assert kept == []
+    assert compile(again(made), LIBRARY) == first
+
+
+@given(wishes.tables())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_without_the_domain_files_the_vms_are_kept_and_nothing_changes(wish: dict[str, Any]) -> None:
+    cluster = wishes.cluster(wish)
+    assume(cluster is not None)
+    assert cluster is not None
+    first = reading.read(compile(cluster, LIBRARY), "cib", FEATURE_SET)
+    made = imported(cluster, {})
+    kept = {fate.entry.key for fate in made.fates if fate.fate == "kept"}
+    assert {vm.name for vm in cluster.vms} <= kept
+    second = reading.read(compile(again(made), LIBRARY), "cib", FEATURE_SET)
+    assert compare.differences(first, second) == ()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_come_back(path: Path) -> None:
+    cluster = spec.load(path, spec.ACCEPTABLE)
+    made = imported(cluster, domains(cluster))
+    assert made.count("kept") == made.count("withheld") == 0
+    assert compile(again(made), LIBRARY) == compile(cluster, LIBRARY)
