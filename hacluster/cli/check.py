@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import List  # noqa: UP035 - Debian 12's typer 0.7 reads option types at run time and knows this one
 
 import typer
 from lxml import etree
 
-from hacluster import spec
+from hacluster import capacity, model, spec
+from hacluster.cib import compile as compiler
 from hacluster.cib import document, fencing, metadata
-from hacluster.cli import catalogue, render
+from hacluster.cli import catalogue, losses, render
 from hacluster.cli.cluster import NODE, spec_path
 from hacluster.cli.world import connect
 from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
 from hacluster.lint.subject import Describe
 from hacluster.ports import Agents
-from hacluster.problems import Problem, errors
+from hacluster.problems import Problem, Refused, errors
 from hacluster.spec import source
 
 _FILE = typer.Argument(
@@ -31,6 +33,16 @@ _FILE = typer.Argument(
     allow_dash=True,
 )
 _LIVE = typer.Option(False, "--live", help="lint the running cluster instead, whoever made it")
+_LOST = typer.Option(
+    None,
+    "--nodes-lost",
+    min=0,
+    max=2,
+    metavar="N",
+    help="ask Pacemaker's scheduler what the loss of every N nodes together would cost (a spec: 1, where the scheduler "
+    "is installed; 0 asks nothing)",
+    show_default=False,
+)
 _JSON = typer.Option(False, "--json", help="findings as JSON")
 _ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take this risk by name; may be repeated")
 
@@ -44,6 +56,7 @@ def check(
     path: Path = _FILE,
     live: bool = _LIVE,
     node: str = NODE,
+    lost: int = _LOST,
     as_json: bool = _JSON,
     accept: List[str] = _ACCEPT,  # noqa: UP006 - see import
 ) -> None:
@@ -51,34 +64,45 @@ def check(
     accepted = catalogue.accepted(accept)
     if live and path is not None:
         raise typer.BadParameter("give either a file or --live", param_hint="--live")
-    if live:
-        found, praise = _cluster(node)
-    else:
-        found, praise = _file(path)
-    render.problems(found, as_json, accepted)
-    if errors(found, accepted):
+    seen = _cluster(node, lost or 0) if live else _file(path, lost)
+    told = seen.told
+    render.problems(seen.found, as_json, accepted, **({} if told is None else {"losses": told.as_json()}))
+    if told is not None and told.losses and not as_json:
+        losses.show(told)
+    if errors(seen.found, accepted):
         raise typer.Exit(1)
     if not as_json:
-        render.out.print(praise, markup=False)
+        render.out.print(seen.praise, markup=False)
 
 
-def _file(path: Path | None) -> tuple[tuple[Problem, ...], str]:
-    """The findings of a file of either kind, and what to say when there is none."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What there is to say: the findings, what the loss of nodes would cost, and what to say when all is well."""
+
+    found: tuple[Problem, ...]
+    praise: str = ""
+    told: capacity.Forecast | None = None
+
+
+def _file(path: Path | None, lost: int | None) -> _Seen:
+    """A file of either kind."""
     if path is not None and str(path) == "-":
-        return _cib(sys.stdin.buffer.read(document.LIMIT + 1), "standard input")
+        return _cib(sys.stdin.buffer.read(document.LIMIT + 1), "standard input", lost or 0)
     path = spec_path(path)
     unread: list[Problem] = []
     content = source.read(path, unread, document.LIMIT)
     if content is None:
-        return tuple(unread), ""
-    return _cib(content, str(path)) if document.is_xml(content) else _spec(path)
+        return _Seen(tuple(unread))
+    return _cib(content, str(path), lost or 0) if document.is_xml(content) else _spec(path, lost)
 
 
-def _spec(path: Path) -> tuple[tuple[Problem, ...], str]:
+def _spec(path: Path, lost: int | None) -> _Seen:
     cluster, found = spec.check(path)
     if cluster is None:
-        return found, ""
+        return _Seen(found)
     found += fencing.check(cluster)
+    told = _told(cluster, lost) if lost or (lost is None and losses.installed()) else None
+    found += tuple(capacity.findings(told)) if told is not None else ()
     parts = (
         (len(cluster.nodes), "node"),
         (len(cluster.fence_devices), "fence device"),
@@ -87,20 +111,35 @@ def _spec(path: Path) -> tuple[tuple[Problem, ...], str]:
         (len(cluster.vms), "VM"),
     )
     counted = ", ".join(f"{number} {what}{'s' if number != 1 else ''}" for number, what in parts)
-    return found, f"{path}: the cluster {cluster.name} is well described: {counted}"
+    return _Seen(found, f"{path}: the cluster {cluster.name} is well described: {counted}", told)
 
 
-def _cib(content: bytes, name: str) -> tuple[tuple[Problem, ...], str]:
+def _told(cluster: model.Cluster, lost: int | None) -> capacity.Forecast | None:
+    """What a loss would cost. Raises Refused when that was asked for and cannot be told, or the spec not compiled."""
+    try:
+        compiled = compiler.compile_element(cluster)
+    except Refused:
+        if lost:
+            raise
+        return None  # `hactl compile` says why; here it would hide what the spec's own checks found
+    return losses.ask_here(compiled, lost or 1, qdevice=cluster.qdevice is not None)
+
+
+def _cib(content: bytes, name: str, lost: int) -> _Seen:
     facts = Facts(document.read(content, name))
     found = lint(Subject(facts, describe=_describe(InstalledAgents())))
-    return with_lines(found, facts), f"{name}: {_summary(facts)}, and nothing stands against it"
+    told = losses.ask_here(facts.root, lost) if lost else None
+    found = (*with_lines(found, facts), *(capacity.findings(told) if told else ()))
+    return _Seen(found, f"{name}: {_summary(facts)}, and nothing stands against it", told)
 
 
-def _cluster(node: str | None) -> tuple[tuple[Problem, ...], str]:
+def _cluster(node: str | None, lost: int) -> _Seen:
     world = connect(node)
     facts = Facts(etree.fromstring(world.pacemaker.cib()))
     found = lint(Subject(facts, describe=_describe(InstalledAgents())))
-    return found, f"the cluster has {_summary(facts)}, and nothing stands against it"
+    told = losses.ask(facts.root, world.pacemaker, lost) if lost else None
+    found = (*found, *(capacity.findings(told) if told else ()))
+    return _Seen(found, f"the cluster has {_summary(facts)}, and nothing stands against it", told)
 
 
 def _summary(facts: Facts) -> str:

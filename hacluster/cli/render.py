@@ -20,13 +20,15 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 _COLOUR = {"error": "bold red", "warning": "yellow", "accepted": "yellow"}
 
 
-def problems(found: Sequence[Problem], as_json: bool = False, accepted: frozenset[str] = frozenset()) -> None:
-    """Show findings: code, what, where, the facts, the next command to type.
+def problems(
+    found: Sequence[Problem], as_json: bool = False, accepted: frozenset[str] = frozenset(), **beside: object
+) -> None:
+    """Show findings: code, what, where, the facts, the next command to type. `beside` is more for the JSON.
 
     One whose code is `accepted` is shown as that, without a remedy: nothing stands in the way any more.
     """
     if as_json:
-        json_out({"format": 1, "problems": [p.as_json() for p in found]})
+        json_out({"format": 1, "problems": [p.as_json() for p in found], **beside})
         return
     for p in found:
         place = f" [bold]{escape(p.where)}[/]:" if p.where else ""

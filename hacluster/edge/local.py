@@ -23,6 +23,11 @@ OUTPUT_LIMIT = 64 << 20
 _CHUNK = 1 << 16
 
 
+def search_path() -> str:
+    """Where programs are looked for. Pacemaker's tools lie in sbin, which Debian leaves out of a user's own path."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+
+
 def run(argv: Sequence[str], *, stdin: bytes, deadline: float) -> Completed:
     """Run one command here. A program that does not exist is exit code 127, as a shell has it.
 
@@ -35,7 +40,7 @@ def run(argv: Sequence[str], *, stdin: bytes, deadline: float) -> Completed:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            env={**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()},
         )
     except (FileNotFoundError, PermissionError) as error:
         return Completed(127, b"", str(error).encode())

@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str] | None] = {
     "claim": set(),
     "lint": {"cib", "model", "problems", "spec"},
     "oracle": {"cib", "problems"},
+    "capacity": {"cib", "problems"},
     "observe": {"cib", "lock_driver", "model", "ports", "problems", "claim", "history", "guard"},
     "plan": {"cib", "model", "oracle", "ports", "problems", "observe"},
     "apply": {"cib", "model", "oracle", "ports", "problems", "observe", "plan", "history"},
