@@ -24,3 +24,29 @@ class Fencing(Protocol):
         `question` is what the agent reads, the value `lrm://` standing for a secret in that node's own store.
         """
         ...
+
+    def boot_id(self, node: str, *, deadline: float = 4.0) -> str | Unknown:
+        """The boot that a machine is in, by its kernel (random(4)). Never raises."""
+        ...
+
+    def leave(self, node: str, *, deadline: float = 120.0) -> str:
+        """Stop Pacemaker on a node, in order; why it did not stop, or nothing. Idempotent; never raises."""
+        ...
+
+    def enter(self, node: str) -> str:
+        """Start Pacemaker on a node again; why it did not start, or nothing. Idempotent; never raises."""
+        ...
+
+    def fence(self, through: str, target: str, *, deadline: float) -> str:
+        """Have Pacemaker switch a node off and on by its own devices and levels, asked on another node.
+
+        Returns what Pacemaker says when it did not succeed, or nothing. Not idempotent; never raises.
+        """
+        ...
+
+    def remember(self, through: str, group: str, name: str, value: str) -> None:
+        """Set a property in a property set of the cluster's configuration. Atomic on the whole cluster, idempotent.
+
+        Raises Unreachable, and Refused when the cluster does not take it.
+        """
+        ...

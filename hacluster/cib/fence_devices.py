@@ -79,19 +79,20 @@ def devices(cib: etree._Element) -> tuple[FenceDevice, ...]:
     return tuple(device for device in found if device is not None)
 
 
-def levels(cib: etree._Element, node: str) -> tuple[tuple[str, ...], ...]:
-    """The devices that fence a node, level by level, as its topology has them.
-
-    Without levels Pacemaker uses one of all that can fence it: each is a level of its own here.
-    """
+def topology(cib: etree._Element, node: str) -> tuple[tuple[str, ...], ...]:
+    """The levels at which a node is fenced, the first to be tried first; nothing where it has none."""
     found = {
         int(level.get("index", "1")): _words(level.get("devices", ""))
         for level in cib.iterfind("./configuration/fencing-topology/fencing-level")
         if _aims(level, node, cib)
     }
-    if found:
-        return tuple(found[index] for index in sorted(found))
-    return tuple((device.name,) for device in devices(cib) if device.wanted and device.can_fence(node))
+    return tuple(found[index] for index in sorted(found))
+
+
+def levels(cib: etree._Element, node: str) -> tuple[tuple[str, ...], ...]:
+    """The node's topology; without one Pacemaker may use any device that can fence it, each a level of its own here."""
+    any_of = tuple((device.name,) for device in devices(cib) if device.wanted and device.can_fence(node))
+    return topology(cib, node) or any_of
 
 
 def host_map(text: str) -> Mapping[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -16,6 +18,7 @@ from hacluster.cli import catalogue, plans, render
 from hacluster.cli.progress import Line
 from hacluster.cli.world import World, connect
 from hacluster.edge.secret import LocalSecrets
+from hacluster.fencing_proof import Standing
 from hacluster.model import Cluster
 from hacluster.observe import Observation, document, look
 from hacluster.problems import Refused, errors, kind
@@ -200,12 +203,30 @@ def _nodes(seen: Observation) -> Table:
 
 
 def _fencing(seen: Observation) -> Table:
-    table = table_of("fence device", "agent", "fences", "runs on")
+    table = table_of("fence device", "agent", "fences", "runs on", "proven")
     for device in seen.fencing:
         where = ", ".join(device.running_on) or "nowhere"
         said = f"failed on {where}" if device.failed else where
-        table.add_row(device.name, device.agent, ", ".join(device.targets) or "by its agent", paint(said))
+        targets = ", ".join(device.targets) or "by its agent"
+        table.add_row(device.name, device.agent, targets, paint(said), proven(seen, device.name, device.targets))
     return table
+
+
+def proven(seen: Observation, device: str, targets: Sequence[str]) -> str:
+    """When a device's fencing of its targets was last proven, as markup: one word where it is the same for all."""
+    told = {each.node: proven_word(each, device) for each in seen.proven if not targets or each.node in targets}
+    words = set(told.values())
+    return words.pop() if len(words) == 1 else ", ".join(f"{node} {word}" for node, word in told.items())
+
+
+def proven_word(each: Standing, device: str) -> str:
+    """A node's proof for one of its devices: its date, or what is wrong with it; a later level is never proven."""
+    if each.proof is None or device not in each.proof.devices:
+        return "[yellow]never[/]"
+    day = time.strftime("%Y-%m-%d", time.localtime(each.proof.at))
+    colour = {"proven": "", "lied": "bold red"}.get(each.word, "yellow")
+    said = day if each.word == "proven" else f"{each.word} ({day})"
+    return f"[{colour}]{said}[/]" if colour else said
 
 
 def _clones(seen: Observation) -> Table:

@@ -6,14 +6,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hacluster import fence_asking, rehearsal
+from hacluster import fence_asking, fence_listing, fence_proving, rehearsal
 from hacluster.cli import render
-from hacluster.cli.cluster import JSON, NODE, table_of
+from hacluster.cli.cluster import JSON, NODE, paint, proven, table_of
 from hacluster.cli.progress import Line
 from hacluster.cli.shell import Commands
-from hacluster.cli.world import connect
+from hacluster.cli.world import World, connect
 from hacluster.edge.fencing import NodeFencing
 from hacluster.fence_asking import Asked
+from hacluster.fence_proving import Trial
 from hacluster.ports import Unknown
 from hacluster.problems import Refused, errors, kind
 from hacluster.rehearsal import Looked
@@ -34,16 +35,55 @@ def about() -> None:
     """The devices that switch nodes off, and the proof that they do."""
 
 
+@fences.command("list")
+def list_(node: str = NODE, as_json: bool = JSON) -> None:
+    """List the fence devices: whom each fences and at which level, where it runs, and when it was proven to work."""
+    looked = rehearsal.look(connect(node))
+    if as_json:
+        render.json_out(fence_listing.to_json(looked))
+        return
+    table = table_of("device", "agent", "fences", "may be used by", "runs on", "proven")
+    for row in fence_listing.rows(looked):
+        fenced = ", ".join(f"{each.node} (level {each.level})" if each.level else each.node for each in row.targets)
+        table.add_row(
+            row.device.name,
+            row.device.agent,
+            fenced or "nobody",
+            ", ".join(row.users) or "[red]nobody[/]",
+            paint(row.runs),
+            proven(looked.seen, row.device.name, [each.node for each in row.targets]) if row.targets else "–",
+        )
+    render.out.print(table if table.row_count else "the cluster has no fence device")
+
+
 @fences.command()
 def test(
     nodes: list[str] = typer.Argument(None, metavar="[NODE...]", help="the nodes to be fenced", show_default=False),
     device: str = typer.Option(None, "--device", metavar="DEVICE", help="this device only", show_default=False),
+    really: str = typer.Option(
+        None, "--really", metavar="NODE", help="switch this drained node off and on, and prove it", show_default=False
+    ),
+    wait: float = typer.Option(
+        fence_proving.WAIT, "--wait", metavar="SECONDS", help="with --really: how long the node may take to come back"
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="with --really: check everything, switch nothing"),
     node: str = NODE,
     as_json: bool = JSON,
 ) -> None:
-    """Ask each fence device about each node that it fences, from every node that may have to use it."""
+    """Ask each fence device about each node that it fences, from every node that may have to use it.
+
+    With --really NODE the node is fenced by Pacemaker, and its boot id proves that it was this machine that went down.
+    """
+    if really is not None and (nodes or device is not None):
+        raise typer.BadParameter("takes one node; name no others and no device beside it", param_hint="--really")
+    if dry_run and really is None:
+        raise typer.BadParameter("without --really nothing is switched anyway", param_hint="--dry-run")
     world = connect(node)
     looked = rehearsal.look(world)
+    if really is not None:
+        _named(looked, [really], None)
+        _really(world, looked, really, wait, dry_run, as_json)
+        return
     targets = _named(looked, nodes or [], device)
     wanted = fence_asking.questions(looked.cib, looked.seen, targets, device)
     with Line("fence test") as line:
@@ -56,6 +96,32 @@ def test(
         render.problems(found)
     if errors(found):
         raise typer.Exit(1)
+
+
+def _really(world: World, looked: Looked, target: str, wait: float, dry_run: bool, as_json: bool) -> None:
+    with Line("fence test") as line:
+        trial = Trial(world, NodeFencing(world.runner), target, {}, line)
+        if dry_run:
+            found = trial.check(looked)
+        else:
+            done = trial.prove(wait)
+    if dry_run:
+        render.problems(found, as_json)
+        if errors(found):
+            raise typer.Exit(1)
+        if not as_json:
+            render.out.print(f"nothing speaks against fencing {target} now; nothing was done")
+        return
+    if as_json:
+        render.json_out(fence_proving.to_json(done))
+        return
+    render.out.print(
+        f"{target} went down and came back: {', '.join(done.proof.devices)} fenced it within "
+        f"{done.fenced_after:.0f} s, and it answered {done.back_after:.0f} s later from another boot"
+    )
+    if not done.online:
+        render.out.print(f"[yellow]its cluster did not start by itself:[/] pcs cluster start {target}")
+    render.out.print(f"let it have its VMs again: pcs node unstandby {target}")
 
 
 def _named(looked: Looked, nodes: list[str], device: str | None) -> list[str]:

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 
 from hacluster.fence_ports import FenceAnswer
 from hacluster.ports import Completed, Runner, Unknown, Unreachable
-from hacluster.problems import Refused
+from hacluster.problems import Refused, kind
+
+NOT_REMEMBERED = kind(
+    "HA551",
+    "The result of a fence test could not be kept",
+    "The cluster keeps it in its configuration; without that, nobody knows later that the node's fencing was proven.",
+)
 
 SECRETS = "/var/lib/pacemaker/lrm/secrets"
 AGENTS = "/usr/sbin"
@@ -62,6 +68,59 @@ class NodeFencing:
         if done.code in _ANSWERS:
             return _ANSWERS[done.code]
         return Unknown(_reason(done, agent, deadline))
+
+    def boot_id(self, node: str, *, deadline: float = 4.0) -> str | Unknown:
+        """As Fencing.boot_id."""
+        try:
+            done = self._runner.run(node, ["cat", BOOT_ID], deadline=deadline)
+        except Unreachable as error:
+            return Unknown(str(error))
+        except Refused as no:
+            return Unknown("; ".join(problem.message for problem in no.problems))
+        said = done.out.decode(errors="replace").strip()
+        return said if done.ok and said else Unknown(f"{node} does not say its boot id")
+
+    def leave(self, node: str, *, deadline: float = 120.0) -> str:
+        """As Fencing.leave. Corosync stays: sbd goes with it, and has to be there to be seen at work."""
+        return self._done(node, ["systemctl", "stop", "pacemaker"], deadline)
+
+    def enter(self, node: str) -> str:
+        """As Fencing.enter."""
+        return self._done(node, ["systemctl", "start", "pacemaker"], 60.0)
+
+    def fence(self, through: str, target: str, *, deadline: float) -> str:
+        """As Fencing.fence."""
+        argv = ["stonith_admin", f"--reboot={target}", f"--timeout={deadline:.0f}"]
+        return self._done(through, argv, deadline + 30.0)
+
+    def remember(self, through: str, group: str, name: str, value: str) -> None:
+        """As Fencing.remember."""
+        argv = ["crm_attribute", "--type=crm_config", f"--set-name={group}", f"--name={name}", f"--update={value}"]
+        done = self._runner.run(through, argv)
+        if not done.ok:
+            raise Refused(
+                NOT_REMEMBERED(
+                    f"the cluster did not take the property {name}: {_last(done) or 'no message'}",
+                    where="CIB",
+                    remedy="hactl status, then test again",
+                    exit_code=done.code,
+                )
+            )
+
+    def _done(self, node: str, argv: Sequence[str], deadline: float) -> str:
+        """Run a command that says by its exit code whether it did its work; why it did not, or nothing."""
+        try:
+            done = self._runner.run(node, argv, deadline=deadline)
+        except Unreachable as error:
+            return str(error)
+        except Refused as no:
+            return "; ".join(problem.message for problem in no.problems)
+        return "" if done.ok else _last(done) or f"{argv[0]} ended with exit code {done.code}"
+
+
+def _last(done: Completed) -> str:
+    lines = [line.strip() for line in (done.err + done.out).decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def _reason(done: Completed, agent: str, deadline: float) -> str:

@@ -24,6 +24,10 @@ def document(seen: Observation) -> dict[str, Any]:
             "fencing_enabled": cluster.stonith,
         },
         "nodes": [_node(node) for node in seen.nodes],
+        "fencing_proven": [
+            {"node": each.node, "standing": each.word, "at": None if each.proof is None else each.proof.at}
+            for each in seen.proven
+        ],
         "fencing": [
             {"name": d.name, "agent": d.agent, "targets": list(d.targets), "on": list(d.running_on), "failed": d.failed}
             for d in seen.fencing

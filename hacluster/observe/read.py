@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from lxml import etree
 
-from hacluster import claim
+from hacluster import claim, fencing_proof
 from hacluster.cib import managed
 from hacluster.claim import Claim
 from hacluster.observe import leases, state
@@ -59,8 +59,9 @@ def observe(
         claims=claims,
         foreign_moves=tuple(_foreign_moves(root)),
         lock_driver=leases.wanted(root),
+        proven=fencing_proof.standings(root, (node.name for node in nodes), now),
     )
-    found = (*judge(seen_now, now), *leases.judge(seen_now))
+    found = (*judge(seen_now, now), *leases.judge(seen_now), *fencing_proof.findings(seen_now.proven))
     judged = (replace(vm, problems=tuple(p for p in found if p.where == f"vm {vm.name}")) for vm in seen_now.vms)
     return replace(seen_now, vms=tuple(judged), problems=found)
 

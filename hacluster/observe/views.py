@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from hacluster.claim import Claim
+from hacluster.fencing_proof import Standing
 from hacluster.model import LockDriver
 from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
 from hacluster.problems import Problem
@@ -153,7 +154,8 @@ class Observation:
     """Everything that was seen, and what is wrong with it.
 
     `others` are top-level resources that are none of the above, with their state; `foreign_moves` are the ids of
-    constraints that `pcs resource move` and ban left. `lock_driver` is what the CIB asks of libvirt's.
+    constraints that `pcs resource move` and ban left. `lock_driver` is what the CIB asks of libvirt's; `proven` is how
+    the proof of each node's fencing stands.
     """
 
     cluster: ClusterView
@@ -167,6 +169,7 @@ class Observation:
     foreign_moves: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     lock_driver: LockDriver = field(default_factory=LockDriver)
+    proven: tuple[Standing, ...] = ()
 
     def vm(self, name: str) -> VmView | None:
         """One VM by its name."""

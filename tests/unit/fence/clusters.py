@@ -52,3 +52,18 @@ class Devices:
         key = (device, dict(question)["nodename"], node)
         self.asked.append(key)
         return self.answers.get(key, "on")
+
+    def boot_id(self, node: str, *, deadline: float = 4.0) -> str | Unknown:
+        raise NotImplementedError
+
+    def leave(self, node: str, *, deadline: float = 120.0) -> str:
+        raise NotImplementedError
+
+    def enter(self, node: str) -> str:
+        raise NotImplementedError
+
+    def fence(self, through: str, target: str, *, deadline: float) -> str:
+        raise NotImplementedError
+
+    def remember(self, through: str, group: str, name: str, value: str) -> None:
+        raise NotImplementedError
