@@ -127,7 +127,7 @@ def _told(cluster: model.Cluster, lost: int | None) -> capacity.Forecast | None:
 
 def _cib(content: bytes, name: str, lost: int) -> _Seen:
     facts = Facts(document.read(content, name))
-    found = lint(Subject(facts, describe=_describe(InstalledAgents())))
+    found = lint(Subject(facts, describe=described(InstalledAgents())))
     told = losses.ask_here(facts.root, lost) if lost else None
     found = (*with_lines(found, facts), *(capacity.findings(told) if told else ()))
     return _Seen(found, f"{name}: {_summary(facts)}, and nothing stands against it", told)
@@ -136,7 +136,7 @@ def _cib(content: bytes, name: str, lost: int) -> _Seen:
 def _cluster(node: str | None, lost: int) -> _Seen:
     world = connect(node)
     facts = Facts(etree.fromstring(world.pacemaker.cib()))
-    found = lint(Subject(facts, describe=_describe(InstalledAgents())))
+    found = lint(Subject(facts, describe=described(InstalledAgents())))
     told = losses.ask(facts.root, world.pacemaker, lost) if lost else None
     found = (*found, *(capacity.findings(told) if told else ()))
     return _Seen(found, f"the cluster has {_summary(facts)}, and nothing stands against it", told)
@@ -146,14 +146,14 @@ def _summary(facts: Facts) -> str:
     return f"{len(facts.nodes)} nodes, {len(facts.resources)} resources, {len(facts.vms)} of them VMs"
 
 
-def _describe(agents: Agents) -> Describe:
+def described(agents: Agents) -> Describe:
     """Metadata by agent; None for an agent that is not installed here or does not say anything readable."""
 
-    def described(agent: str) -> metadata.Metadata | None:
+    def told(agent: str) -> metadata.Metadata | None:
         text = agents.metadata(agent)
         try:
             return metadata.parse(text) if isinstance(text, bytes) else None
         except ValueError:
             return None
 
-    return described
+    return told

@@ -2,7 +2,7 @@
 
 A false alarm costs more than a miss: it teaches the reader to pass over the next one. So a rule speaks where the CIB
 (and, where it is known, a VM's domain XML or an agent's own metadata) proves the fault, and is silent where it might be
-otherwise. Codes HA800 to HA859 are lint's.
+otherwise. What many resources have in common is one finding. Codes HA800 to HA859 are lint's.
 """
 
 from __future__ import annotations
@@ -10,16 +10,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from hacluster.lint import rules_fencing
+from hacluster.lint import (
+    rules_agents,
+    rules_cluster,
+    rules_constraints,
+    rules_fencing,
+    rules_operations,
+    rules_status,
+    rules_storage,
+    rules_vms,
+)
 from hacluster.lint.facts import Facts
 from hacluster.lint.subject import Subject
 from hacluster.problems import Problem
 
 Rule = Callable[[Subject], Iterator[Problem]]
 
-RULES: tuple[Rule, ...] = (rules_fencing.no_fencing,)
+RULES: tuple[Rule, ...] = tuple(
+    rule
+    for module in (
+        rules_fencing,
+        rules_cluster,
+        rules_storage,
+        rules_constraints,
+        rules_operations,
+        rules_agents,
+        rules_vms,
+        rules_status,
+    )
+    for rule in module.RULES
+)
 
-__all__ = ["RULES", "Facts", "Rule", "Subject", "lint"]
+__all__ = ["RULES", "Facts", "Rule", "Subject", "lint", "with_lines"]
 
 
 def lint(subject: Subject) -> tuple[Problem, ...]:

@@ -18,6 +18,7 @@ DEFAULT_TIMEOUT = 20.0
 """Seconds that an operation gets when nothing says otherwise (Pacemaker Explained, operations)."""
 
 VIRTUAL_DOMAINS = ("ocf:heartbeat:VirtualDomain", "ocf:hacluster:VirtualDomain")
+_REFERENCES = ("resource_ref", "obj_ref", "role")
 _ON = ("true", "yes", "on", "1", "y")
 
 
@@ -92,7 +93,10 @@ class Facts:
 
     def __init__(self, root: etree._Element) -> None:
         self.root = root
-        self.by_id = {element.get("id"): element for element in root.find("configuration").iter() if element.get("id")}
+        self.by_id: dict[str, etree._Element] = {}
+        for element in root.find("configuration").iter(etree.Element):
+            if element.get("id") and element.tag not in _REFERENCES:
+                self.by_id.setdefault(element.get("id"), element)
 
     @cached_property
     def properties(self) -> Mapping[str, str]:

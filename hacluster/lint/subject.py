@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from functools import cached_property
 
 from hacluster.cib.metadata import Metadata
+from hacluster.lint import domains as reading
+from hacluster.lint import storage
+from hacluster.lint.domains import Domain
 from hacluster.lint.facts import Facts, Resource, is_on
+from hacluster.lint.relations import Relations
 
 Describe = Callable[[str], Metadata | None]
 """An agent's metadata by its name (`ocf:heartbeat:VirtualDomain`), None where nobody knows it."""
 
 
-def _nobody(_agent: str) -> Metadata | None:
+def nobody(_agent: str) -> Metadata | None:
+    """No agent's metadata is known."""
     return None
 
 
-@dataclass(frozen=True)
 class Subject:
     """One cluster as lint sees it.
 
-    `domains` are the VMs' domain XML by resource id, as far as they are known. `corosync` is corosync.conf's text.
+    `domains` are the VMs' domain XML by resource id, as far as they are known, and `corosync` is corosync.conf's text.
     """
 
-    facts: Facts
-    describe: Describe = _nobody
-    domains: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
-    corosync: str | None = None
+    def __init__(
+        self,
+        facts: Facts,
+        describe: Describe = nobody,
+        domains: Mapping[str, bytes] | None = None,
+        corosync: str | None = None,
+    ) -> None:
+        self.facts = facts
+        self.describe = describe
+        self.corosync = corosync
+        self.relations = Relations(facts)
+        self._domains = domains or {}
+
+    @cached_property
+    def domains(self) -> Mapping[str, Domain]:
+        """The VMs' domains that are known and can be read, by resource id."""
+        read = {name: reading.read(text) for name, text in self._domains.items()}
+        return {name: domain for name, domain in read.items() if domain is not None}
 
     @property
     def fencing_enabled(self) -> bool:
@@ -43,3 +60,24 @@ class Subject:
     def watchdog_fencing(self) -> bool:
         """Whether nodes fence themselves by their watchdog, without a shared disk (diskless SBD)."""
         return self.facts.properties.get("stonith-watchdog-timeout", "0").rstrip("ms") not in ("", "0")
+
+    def paths(self, vm: Resource) -> tuple[str, ...]:
+        """The paths that a VM stands on: its disks', or its configuration's while its domain XML is not known."""
+        domain = self.domains.get(vm.id)
+        if domain is None:
+            return tuple(path for path in (vm.parameters.get("config"),) if path)
+        return tuple(disk.path for disk in domain.disks if disk.path)
+
+    @cached_property
+    def standing(self) -> Mapping[str, tuple[Resource, ...]]:
+        """The storage resources that each VM's paths lie on, by the VM's id."""
+        held: dict[str, tuple[Resource, ...]] = {}
+        found = {}
+        for vm in self.facts.vms:
+            resources: dict[str, Resource] = {}
+            for path in self.paths(vm):
+                if path not in held:
+                    held[path] = storage.holders(path, self.facts)
+                resources.update({each.id: each for each in held[path]})
+            found[vm.id] = tuple(resources.values())
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lxml import etree
@@ -32,10 +32,49 @@ def spoiled(text: str, *changes: tuple[str, str]) -> str:
     return text
 
 
-def described(agent: str) -> metadata.Metadata | None:
-    """The metadata that tests know: small, and what the real agents say in these points."""
-    path = HERE / "agents" / f"{agent.replace(':', '-')}.xml"
-    return metadata.parse(path.read_bytes()) if path.is_file() else None
+def _agent(name: str, parameters: Iterable[metadata.Parameter], **timeouts: float) -> metadata.Metadata:
+    actions = tuple(metadata.Action(action, timeout) for action, timeout in timeouts.items())
+    return metadata.Metadata(name, {parameter.name: parameter for parameter in parameters}, actions)
+
+
+_P = metadata.Parameter
+AGENTS: Mapping[str, metadata.Metadata] = {
+    "ocf:heartbeat:VirtualDomain": _agent(
+        "VirtualDomain",
+        (
+            _P("config", required=True),
+            _P("hypervisor"),
+            _P("migration_transport"),
+            _P("migration_downtime", "integer"),
+            _P("force_stop", "boolean"),
+            _P("shutdown_mode"),
+        ),
+        start=90, stop=90, monitor=30, migrate_to=120, migrate_from=60,
+    ),
+    "ocf:pacemaker:controld": _agent("controld", (), start=90, stop=100, monitor=20),
+    "ocf:heartbeat:LVM-activate": _agent(
+        "LVM-activate",
+        (
+            _P("vgname", required=True),
+            _P("lvname"),
+            _P("activation_mode"),
+            _P("vg_access_mode", "select", options=("lvmlockd", "clvmd", "tagging", "system_id")),
+        ),
+        start=90, stop=90, monitor=90,
+    ),
+    "stonith:fence_ipmilan": _agent(
+        "fence_ipmilan",
+        (
+            _P("ip", required=True),
+            _P("ipaddr", required=True, deprecated=True, newer="ip"),
+            _P("lanplus", "boolean"),
+            _P("power_timeout", "second"),
+            _P("power_wait", "second"),
+            _P("delay", "second"),
+        ),
+    ),
+}  # fmt: skip
+"""What tests know of agents: little, and in these points what the real ones say."""
 
 
 def findings(
@@ -44,4 +83,4 @@ def findings(
     """What lint says of the clean CIB with these changes."""
     facts = Facts(etree.fromstring(spoiled(CIB, *changes).encode()))
     known = {name: text.encode() for name, text in domains.items()}
-    return lint(Subject(facts, described, known, corosync))
+    return lint(Subject(facts, AGENTS.get, known, corosync))
