@@ -51,7 +51,7 @@ def test_a_cib_is_known_by_its_content(tmp_path: Path) -> None:
     path.write_text(CIB.replace('name="stonith-enabled" value="true"', 'name="stonith-enabled" value="false"'))
     done = CliRunner().invoke(app(), ["check", str(path), "--json"])
     assert done.exit_code == 1
-    assert [p["code"] for p in json.loads(done.stdout)["problems"]] == ["HA801"]
+    assert [p["code"] for p in json.loads(done.stdout)["problems"]] == ["HA801", "HA829"]
     assert CliRunner().invoke(app(), ["check", str(path), "--accept", "HA801"]).exit_code == 0
 
 
