@@ -234,9 +234,10 @@ def _migrate_options(policy: model.Migration) -> str | None:
 def _check_ids(cib: etree._Element) -> Iterator[Problem]:
     """No id twice. Nodes are apart: theirs are corosync's numbers, in a space of their own."""
     owners: dict[str, list[str]] = {}
-    for each in cib.iterfind("configuration/*//*[@id]"):
-        if each.tag not in ("node", "obj_ref", "resource_ref"):
-            owners.setdefault(each.get("id"), []).append(str(each.tag))
+    for section in cib.iterfind("configuration/*"):
+        for each in section.iter():
+            if (id_ := each.get("id")) and each.tag not in ("node", "obj_ref", "resource_ref"):
+                owners.setdefault(id_, []).append(each.tag)
     for id_, tags in owners.items():
         if len(tags) > 1:
             yield ID_TAKEN(
