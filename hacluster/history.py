@@ -78,6 +78,15 @@ def since(before: History, now: History) -> tuple[Operation, ...]:
     return tuple(op for ops in now.values() for op in ops if (op.node, op.call, op.name, op.status) not in old)
 
 
+def last_failure(before: History, now: History) -> str:
+    """The newest failure of those that were not there before, for people: operation, node and the agent's reason."""
+    failed = [op for op in since(before, now) if op.failed]
+    if not failed:
+        return "none recorded"
+    last = max(failed, key=lambda op: op.changed)
+    return f"{last.name} on {last.node}: {last.reason or 'no reason recorded'}"
+
+
 def mark(now: History) -> str:
     """What is recorded at this moment, in a word that fits into an attribute: each node's call-ids and operations."""
     return ";".join(

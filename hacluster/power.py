@@ -6,14 +6,14 @@ copy any more, or says what it still sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from hacluster import history, observe, preflight
 from hacluster.forget import forget
 from hacluster.move import SEALED
 from hacluster.observe import VmView
 from hacluster.ports import HeldLock, World
-from hacluster.problems import Refused, kind
+from hacluster.problems import Problem, Refused, kind
 from hacluster.rehearsal import Looked, find, look, under_way
 
 NOT_STOPPED = kind(
@@ -54,16 +54,24 @@ def stop(world: World, name: str, *, tell: Tell, timeout: float | None = None) -
             return
         tell(f"stopping on {', '.join(view.copies)}" if view.copies else f"waiting for {', '.join(view.unknown)}")
         if world.clock.now() > limit:
-            raise Refused(
-                NOT_STOPPED(
-                    f"{name} is not proven to be stopped",
-                    where=f"vm {name}",
-                    remedy=f"hactl vm show {name}",
-                    copies=", ".join(view.copies) or "none seen",
-                    no_answer=", ".join(view.unknown) or "none",
-                )
-            )
+            raise Refused(_not_stopped(view, [node.name for node in look(world).seen.nodes if node.unclean]))
         world.clock.sleep(_PACE)
+
+
+def _not_stopped(view: VmView, unclean: Sequence[str]) -> Problem:
+    """What is still seen of it; `unclean` are the nodes that await their fencing."""
+    message, remedy = f"{view.name} is not proven to be stopped", f"hactl vm show {view.name}"
+    if unclean:
+        message += f": Pacemaker begins nothing new while it tries to fence {', '.join(unclean)}"
+        remedy = f"stonith_admin --history {unclean[0]}; {remedy}"
+    return NOT_STOPPED(
+        message,
+        where=f"vm {view.name}",
+        remedy=remedy,
+        copies=", ".join(view.copies) or "none seen",
+        no_answer=", ".join(view.unknown) or "none",
+        to_be_fenced=", ".join(unclean) or "none",
+    )
 
 
 def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) -> str:
@@ -82,13 +90,12 @@ def start(world: World, name: str, *, tell: Tell, timeout: float | None = None) 
             return view.node
         if world.clock.now() > limit:
             now = history.operations(look(world).cib, name)
-            failed = next((op for op in reversed(history.since(before, now)) if op.failed), None)
             raise Refused(
                 NOT_STARTED(
                     f"{name} does not run: {view.state}",
                     where=f"vm {name}",
                     remedy=f"hactl vm show {name}; pcs resource failcount show {name}",
-                    last_failure=f"{failed.name} on {failed.node}: {failed.reason}" if failed else "none recorded",
+                    last_failure=history.last_failure(before, now),
                     run_lock=view.lock,
                 )
             )

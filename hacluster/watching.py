@@ -164,9 +164,18 @@ def watch(
                     remedy=f"hactl vm move {vm.name} {claim.target} --resume, or --abort; "
                     "docs/runbooks/a-move-hangs.md",
                     watched=f"{int(patience)} s",
+                    last_failure=_last_failure(world, claim),
                 )
             )
         world.clock.sleep(PACE)
+
+
+def _last_failure(world: World, claim: Claim) -> str:
+    try:
+        seen = picture(world, claim)
+    except (Unreachable, Refused):
+        return "the cluster does not answer"
+    return history.last_failure(before(seen.cib, claim), seen.history)
 
 
 def unclaim(world: World, claim: Claim) -> None:

@@ -56,6 +56,18 @@ def test_only_what_was_not_there_before_is_new() -> None:
     assert {(op.node, op.name) for op in history.since(before, now)} == {("n1", "migrate_to"), ("n2", "start")}
 
 
+def test_the_newest_of_the_new_failures_is_told() -> None:
+    old, no_room = Operation("n1", "start", 1, 0, 3, changed=5), "no space left on device"
+    now = {
+        "n1": (old, Operation("n1", "migrate_to", 1, 0, 4, changed=10)),
+        "n2": (Operation("n2", "start", 1, 0, 7, changed=12, reason=no_room), Operation("n2", "stop", 0, 0, 8)),
+        "n3": (Operation("n3", "start", 1, 0, 2, changed=11),),
+    }
+    assert history.last_failure({"n1": (old,)}, now) == f"start on n2: {no_room}"
+    assert history.last_failure({}, {"n1": now["n1"][1:]}) == "migrate_to on n1: no reason recorded"
+    assert history.last_failure(now, now) == "none recorded"
+
+
 def test_a_mark_tells_what_was_there_without_asking_a_clock() -> None:
     then = history.operations(cib(n1=record("start", 0, 3), n2=record("migrate_from", 0, 7)), "web")
     later = cib(

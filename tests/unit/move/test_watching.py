@@ -15,7 +15,8 @@ from hacluster.cib.managed import ManagedVm
 from hacluster.claim import Claim
 from hacluster.forget import forget
 from hacluster.history import Operation
-from hacluster.move import MIGRATION_FAILED, WAITING
+from hacluster.move import MIGRATION_FAILED, WAITING, Wait
+from hacluster.observe import VmView
 from hacluster.ports import Completed, World
 from hacluster.problems import Refused
 from hacluster.rehearsal import Looked
@@ -64,6 +65,29 @@ def test_a_wish_that_nobody_would_hear_is_not_written(
         power._listening(cast(World, None), cast(Looked, looked), "web", meta)
     assert [problem.code for problem in no.value.problems] == [code]
     assert no.value.problems[0].remedy
+
+
+def test_a_stop_that_waits_for_a_fencing_says_so() -> None:
+    view = cast(VmView, SimpleNamespace(name="web", copies=("n1",), unknown=("n3",)))
+    told = power._not_stopped(view, ["n3"])
+    assert "while it tries to fence n3" in told.message
+    assert told.remedy.startswith("stonith_admin --history n3; ")
+    assert dict(told.facts) == {"copies": "n1", "no_answer": "n3", "to_be_fenced": "n3"}
+    plain = power._not_stopped(view, [])
+    assert (plain.message, plain.remedy) == ("web is not proven to be stopped", "hactl vm show web")
+
+
+def test_a_move_that_is_watched_no_longer_says_what_failed_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = {"n2": (Operation("n2", "start", 1, 0, 7, reason="No space left on device"),)}
+    monkeypatch.setattr(watching, "picture", lambda *_: SimpleNamespace(cib=etree.XML("<cib/>"), history=failed))
+    monkeypatch.setattr(watching, "_step", lambda *_: Wait("handing over"))
+    now = iter(range(0, 10_000, 700))
+    world = cast(World, SimpleNamespace(clock=SimpleNamespace(now=lambda: next(now), sleep=lambda _: None)))
+    with pytest.raises(Refused) as no:
+        watching.watch(world, WEB, Claim("web", "n1", "n2"), 0, tell=lambda _: None, timeout=60)
+    (problem,) = no.value.problems
+    assert problem.code == "HA444"
+    assert dict(problem.facts)["last_failure"] == "start on n2: No space left on device"
 
 
 def test_whoever_lets_nodes_forget_begins_elsewhere_unless_the_home_is_not_known() -> None:
