@@ -13,7 +13,7 @@ import sys
 from hacluster.guard import VERSION, dlm, state
 from hacluster.guard.child import in_background, in_child, run
 from hacluster.guard.dlm import NL, DlmError
-from resource_agents import codes, lock_driver
+from resource_agents import codes, lock_driver, standing_in
 from resource_agents.codes import ATTRIBUTE, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
 from resource_agents.vm import DEFAULT_TIMEOUT, Deadline, environment
@@ -54,6 +54,7 @@ def monitor(_deadline: Deadline) -> int:
     if not dlm.joined():
         return codes.NOT_RUNNING
     _stay()
+    state.remove(standing_in.path())
     _keep_guard()
     _sweep_in_background()
     return codes.SUCCESS
@@ -85,8 +86,26 @@ def stop(deadline: Deadline) -> int:
         return codes.SUCCESS
     from resource_agents.sweep import sweep
 
+    state.remove(standing_in.path())
     sweep()
-    _close()
+    resource = environment().get("OCF_RESOURCE_INSTANCE", "")
+    try:
+        _close()
+    except Failed:
+        standing_in.begin(resource, refused=True)
+        raise
+    try:
+        _leave(deadline)
+    except Failed:
+        standing_in.begin(resource, refused=False)
+        raise
+    state.remove(state.LOCKSPACE)
+    for uuid in state.known():
+        state.forget(uuid)
+    return codes.SUCCESS
+
+
+def _leave(deadline: Deadline) -> None:
     _lower()
     _announce(False)
 
@@ -99,10 +118,6 @@ def stop(deadline: Deadline) -> int:
         in_child(leave, deadline.left())
     except DlmError as problem:
         raise Failed(f"the lockspace of the run-locks cannot be left: {problem}") from problem
-    state.remove(state.LOCKSPACE)
-    for uuid in state.known():
-        state.forget(uuid)
-    return codes.SUCCESS
 
 
 def _close() -> None:
@@ -168,18 +183,18 @@ def _note_bare(record: dict[str, str]) -> dict[str, str]:
 
 
 def _sweep_in_background() -> None:
-    """One at a time; it may hang in the kernel as long as a dead node awaits its fencing."""
+    in_background(sweep_alone)
 
-    def work() -> None:
-        with open(SWEEP_LOCK, "w", encoding="ascii") as alone:
-            fcntl.flock(alone.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            from resource_agents.reconcile import reconcile
-            from resource_agents.sweep import sweep
 
-            sweep()
-            reconcile()
+def sweep_alone() -> None:
+    """One at a time, as it may hang in the kernel as long as a dead node awaits its fencing. Raises BlockingIOError."""
+    with open(SWEEP_LOCK, "w", encoding="ascii") as alone:
+        fcntl.flock(alone.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        from resource_agents.reconcile import reconcile
+        from resource_agents.sweep import sweep
 
-    in_background(work)
+        sweep()
+        reconcile()
 
 
 ACTIONS = {"start": start, "stop": stop, "monitor": monitor, "status": monitor}

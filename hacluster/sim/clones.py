@@ -18,6 +18,7 @@ from hacluster.sim.timeline import Process, Timeline
 
 EVERY, AGAIN = 10.0, 5.0
 """Seconds between two monitors, and two attempts to start."""
+LOCKSPACE = "hacluster-lockspace"
 SHUTDOWN = "shutdown"
 """The node attribute that Pacemaker sets when it is told to stop."""
 
@@ -41,6 +42,10 @@ class Clones:
         part = self._cluster.part(node)
         if part is not None and not leaving(part.cib, node):
             self._begin(node)
+
+    def forget(self, node: str) -> None:
+        """A stop that failed on a node is forgotten, and so tried again."""
+        self.blocked.discard(node)
 
     def schedule(self, part: Part) -> None:
         """Bring the instances to where they should be."""
@@ -86,11 +91,13 @@ class Clones:
             if status.attribute(part.cib, node, SHUTDOWN):
                 self._cluster.leave(node)
             return
-        self._timeline.kill(self._running.pop(node))
+        self._timeline.kill(self._running[node])
         perform = self._payload.module("resource_agents.lockspace").perform
 
         def stop() -> None:
-            if perform("stop") != 0:
+            if perform("stop") == 0:
+                self._running.pop(node, None)
+            else:
                 self.blocked.add(node)
 
         def over(_process: Process) -> None:
@@ -107,4 +114,5 @@ def leaving(cib: etree._Element, node: str) -> bool:
 
 
 def _environment(node: str) -> dict[str, str]:
-    return {"OCF_RESKEY_CRM_meta_on_node": node, "OCF_RESKEY_CRM_meta_timeout": "60000"}
+    told = {"OCF_RESKEY_CRM_meta_on_node": node, "OCF_RESKEY_CRM_meta_timeout": "60000"}
+    return {**told, "OCF_RESOURCE_INSTANCE": LOCKSPACE}

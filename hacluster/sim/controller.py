@@ -52,9 +52,9 @@ class Controller:
         self.in_flight: dict[str, set[str]] = {}
         """For each VM the nodes on which an operation of it runs."""
         self.ran: list[Ran] = []
-        self._clones = Clones(timeline, cluster, payload, lambda: set().union(*self.in_flight.values()))
+        self.clones = Clones(timeline, cluster, payload, lambda: set().union(*self.in_flight.values()))
         cluster.poke = self.poke
-        cluster.joined = self._clones.joined
+        cluster.joined = self.clones.joined
         timeline.spawn("controller", self._loop)
 
     def poke(self) -> None:
@@ -82,7 +82,7 @@ class Controller:
                     self._schedule(part)
 
     def _schedule(self, part: Part) -> None:
-        self._clones.schedule(part)
+        self.clones.schedule(part)
         for node in self._to_fence(part):
             if node not in self._fencing:
                 self._fencing.add(node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hacluster.sim import reports, status
+from hacluster.sim.clones import LOCKSPACE
 from hacluster.sim.cluster import Cluster, Part
 from hacluster.sim.controller import Controller
 from hacluster.sim.libvirt import ANSWER
@@ -74,6 +75,8 @@ class Programs:
     def refresh(self, part: Part, resource: str, node: str) -> None:
         """Forget a resource's history on a node; one that is gone has nothing to forget."""
         if node in part.members:
+            if resource == LOCKSPACE and self.controller is not None:
+                self.controller.clones.forget(node)
             status.forget(part.cib, node, resource)
             part.changed()
             self._cluster.poke()
