@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+from contextlib import suppress
 
 from hacluster.lab.chaos.scene import Scene
 from tests.scenarios.scenario import Step
 
 TYPED = ("hactl", "virsh", "pcs", "unmanaged")
-TYPED_WITHIN = 240.0
+LEFT_AFTER, TYPED_WITHIN = 60.0, 120.0
+"""Seconds that others wait for a command; that it gets at the end of the scenario."""
 NOTE = "/tmp/person"
 """Where a person's process notes its number; not in /run, which a scenario may fill up."""
 SAVED = "/tmp/saved"
@@ -30,20 +32,27 @@ class Person:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.said = ""
+        self._over = False
 
-    def wait(self) -> None:
-        """To its end, or until the time is over: then it is left, and was not told."""
-        try:
-            self.said += self._process.communicate(timeout=TYPED_WITHIN)[0]
-        except subprocess.TimeoutExpired:
+    def wait(self, seconds: float = LEFT_AFTER) -> None:
+        """To its end, or so long: then others go on, and he is still at it."""
+        if not self._over:
+            with suppress(subprocess.TimeoutExpired):
+                self.said = self._process.communicate(timeout=seconds)[0]
+                self._over = True
+
+    def leave(self) -> None:
+        """The last wait: who is still at it afterwards is told nothing any more."""
+        self.wait(TYPED_WITHIN)
+        if not self._over:
             self._process.kill()
-            self.said = f"{self._process.communicate()[0]}\nstill at it after {TYPED_WITHIN:.0f} s"
-        except ValueError:
-            return  # he has been waited for
+            self.said = f"{self._process.communicate()[0]}\nstill at it at the end"
 
     @property
     def told(self) -> list[str]:
-        """The outcome in words: done, failed, killed, silence, or the codes of a refusal."""
+        """The outcome in words: done, failed, killed, waits, silence, or the codes of a refusal."""
+        if not self._over:
+            return ["waits"]
         code = self._process.returncode
         if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
             return ["killed"]

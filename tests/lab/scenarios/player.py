@@ -84,7 +84,7 @@ class Player:
             for step in scenario.steps:
                 self._do(step)
             for person in self.verbs.people.values():
-                person.wait()
+                person.leave()
             if not self._rested:
                 self._rest(SETTLES_WITHIN)
         wrong = [f"a fault's point was never passed: {at}" for at in taps.missed]
