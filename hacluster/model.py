@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
+
+VolumeManager = Literal["lvmlockd", "clvmd"]
+"""What locks a shared volume group: LVM's own daemon, or clvmd where LVM still has it (before 2.03)."""
 
 
 def _nothing() -> Mapping[str, str]:
@@ -40,6 +43,9 @@ class Node:
     `migration_host` is what the source's libvirt dials for a live migration (a name or address on the migration
     network); None means the node's name. `fencing` lists levels, each a tuple of fence device names tried together.
     `capacity` is None where the spec does not limit what runs there.
+
+    A `remote` node runs pacemaker_remoted and no Corosync: its id is 0, its one address is what the cluster dials, and
+    after a lost connection the cluster waits `reconnect` seconds before it dials again (0: at once, after fencing).
     """
 
     name: str
@@ -49,6 +55,8 @@ class Node:
     ssh_host: str | None = None
     fencing: tuple[tuple[str, ...], ...] = ()
     capacity: Capacity | None = None
+    remote: bool = False
+    reconnect: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +73,65 @@ class FenceDevice:
 
 @dataclass(frozen=True, slots=True)
 class Gfs2:
-    """A GFS2 file system on a clustered logical volume: dlm, lvmlockd or clvmd, volume group, file system."""
+    """A GFS2 file system on a clustered logical volume: dlm, lvmlockd or clvmd, volume group, file system.
+
+    `device` is the shared block device under the volume group, None where the spec does not say.
+    """
+
+    stack: ClassVar[str] = "gfs2"
 
     name: str
-    device: str
+    device: str | None
     volume_group: str
     logical_volume: str
     mount: str
     lock_table: str
-    volume_manager: Literal["lvmlockd", "clvmd"] = "lvmlockd"
+    volume_manager: VolumeManager = "lvmlockd"
     journals: int = 2
     journal_size: int = 128 << 20
     options: tuple[str, ...] = ("noatime", "nodiratime")
 
 
 @dataclass(frozen=True, slots=True)
+class Ocfs2:
+    """An OCFS2 file system under Pacemaker's cluster stack: dlm, then the file system.
+
+    It lies on the shared block device `device`, or, where that is None, on a volume of a shared volume group.
+    `o2cb` also runs ocfs2_controld, which kernels before 3.14 need.
+    """
+
+    stack: ClassVar[str] = "ocfs2"
+
+    name: str
+    mount: str
+    device: str | None = None
+    volume_group: str | None = None
+    logical_volume: str | None = None
+    volume_manager: VolumeManager = "lvmlockd"
+    o2cb: bool = False
+    options: tuple[str, ...] = ("noatime",)
+
+
+@dataclass(frozen=True, slots=True)
+class Nfs:
+    """An NFS export, version 4.1 or newer. `outside`: each node mounts it before the cluster starts (fstab)."""
+
+    stack: ClassVar[str] = "nfs"
+
+    name: str
+    server: str
+    export: str
+    mount: str
+    version: Literal["4.1", "4.2"] = "4.2"
+    outside: bool = False
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """A directory that the same storage stands behind on every node, bound to `mount` by a cloned Filesystem."""
+
+    stack: ClassVar[str] = "directory"
 
     name: str
     source: str
@@ -96,11 +146,53 @@ class Block:
     No lock of QEMU or the file system protects such a disk: fencing, the run-lock and the paused hand-over do.
     """
 
+    stack: ClassVar[str] = "block"
+
     name: str
     directory: str
 
 
-Storage = Gfs2 | Directory | Block
+@dataclass(frozen=True, slots=True)
+class SharedLvm:
+    """A shared volume group with a logical volume for each disk of a VM (docs/decisions/0012)."""
+
+    stack: ClassVar[str] = "shared-lvm"
+
+    name: str
+    volume_group: str
+    volume_manager: VolumeManager = "lvmlockd"
+
+
+@dataclass(frozen=True, slots=True)
+class CephRbd:
+    """Images of a Ceph pool. With `mapped` the nodes see them as /dev/rbd/POOL/IMAGE; else QEMU opens them itself.
+
+    No `monitors`: the nodes' /etc/ceph/ceph.conf has them. `user` is the Ceph user without "client.", `secret` the
+    uuid of libvirt's secret with its key; None for a cluster without authentication.
+    """
+
+    stack: ClassVar[str] = "ceph-rbd"
+
+    name: str
+    pool: str
+    mapped: bool = False
+    monitors: tuple[str, ...] = ()
+    user: str | None = None
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The own disk of one node: files, or block devices, below `directory`."""
+
+    stack: ClassVar[str] = "local"
+
+    name: str
+    node: str
+    directory: str
+
+
+Storage = Gfs2 | Ocfs2 | Nfs | Directory | Block | SharedLvm | CephRbd | Local
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +205,16 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One disk of a VM. `storage` names the storage whose path holds `path`; `format` is raw or qcow2."""
+    """One disk of a VM. `storage` names the storage whose path holds `path`; `format` is raw or qcow2.
+
+    A `network` disk is an RBD image that QEMU opens itself; its path reads rbd:POOL/IMAGE.
+    """
 
     path: str
     format: Literal["raw", "qcow2"]
     storage: str
     bus: Literal["virtio", "scsi", "sata", "ide"] = "virtio"
-    device: Literal["file", "block"] = "file"
+    device: Literal["file", "block", "network"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +358,9 @@ class Cluster:
     Pacemaker's own.
     `residue` is the file that import wrote for what the spec does not own
     (cib.residue), empty where there is none.
+    `qdevice` is the host of the quorum device. `wait_for_all`: after a start
+    of the whole cluster nobody has quorum before all members have been seen; None is Corosync's own default, which is
+    so for two nodes without a quorum device only.
     """
 
     name: str
@@ -283,3 +381,9 @@ class Cluster:
     anti_affinities: tuple[AntiAffinity, ...] = ()
     start_orders: tuple[StartOrder, ...] = ()
     residue: bytes = b""
+    wait_for_all: bool | None = None
+
+    @property
+    def members(self) -> tuple[Node, ...]:
+        """The nodes that Corosync joins, that vote, and on which a DLM can run: all but the remote ones."""
+        return tuple(node for node in self.nodes if not node.remote)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from lxml import etree
 
 from hacluster import model
-from hacluster.cib import fencing, names, placement, residue, storage
+from hacluster.cib import fencing, names, placement, remote, residue, storage
 from hacluster.cib.draft import Draft, element, nvpair
 from hacluster.cib.simulate import with_online_nodes
 from hacluster.cib.templates import Library
@@ -73,7 +73,8 @@ class _Compiler:
             self._fence_device(device)
         self._topology()
         storage.lock_manager(self.draft)
-        places = {each.name: storage.add(self.draft, each) for each in self.cluster.storages}
+        places = {each.name: storage.add(each, self.draft) for each in self.cluster.storages}
+        remote.add(self.draft)
         self._vms(places)
         return self._assemble()
 
@@ -130,6 +131,7 @@ class _Compiler:
                 self.draft.then(clone, tag.get("id"))
             if agent == "hacluster":
                 self.draft.then(names.clone(names.LOCKSPACE), tag.get("id"))
+            storage.pin(self.draft, tag.get("id"), storages)
         for vm in self.cluster.vms:
             self.draft.resources.append(self._vm(vm))
         placement.add(self.draft)
@@ -166,7 +168,7 @@ class _Compiler:
     # -- the whole
 
     def _assemble(self) -> etree._Element:
-        two = len(self.cluster.nodes) == 2
+        two = len(self.cluster.members) == 2
         properties = self.library.render(
             "properties",
             names.PROPERTY_SET,
@@ -196,8 +198,14 @@ class _Compiler:
         etree.SubElement(configuration, "crm_config").extend([properties, manifest])
         nodes = etree.SubElement(configuration, "nodes")
         for node in self.cluster.nodes:
-            member = etree.SubElement(nodes, "node", id=str(node.id), uname=node.name)
-            if (has := placement.capacity(self.cluster, node)) is not None:
+            has = placement.capacity(self.cluster, node)
+            if node.remote:
+                if has is None:
+                    continue  # Pacemaker adds it itself, once it has a connection
+                member = etree.SubElement(nodes, "node", id=node.name, type="remote", uname=node.name)
+            else:
+                member = etree.SubElement(nodes, "node", id=str(node.id), uname=node.name)
+            if has is not None:
                 member.append(has)
         etree.SubElement(configuration, "resources").extend(self.draft.resources)
         etree.SubElement(configuration, "constraints").extend(self.draft.constraints)
@@ -207,7 +215,7 @@ class _Compiler:
             etree.SubElement(configuration, "tags").extend(self.draft.tags)
         etree.SubElement(configuration, "rsc_defaults").append(defaults)
         etree.SubElement(cib, "status")
-        return with_online_nodes(cib, [node.name for node in self.cluster.nodes])
+        return with_online_nodes(cib, [node.name for node in self.cluster.members])
 
 
 def _by_kind(vms: Iterable[model.Vm]) -> dict[tuple[str, tuple[str, ...]], list[model.Vm]]:

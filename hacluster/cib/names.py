@@ -13,6 +13,7 @@ from collections.abc import Iterable
 DLM = "dlm"
 LVMLOCKD = "lvmlockd"
 CLVMD = "clvmd"
+O2CB = "o2cb"
 LOCKSPACE = "hacluster-lockspace"
 PROPERTY_SET = "cib-bootstrap-options"
 DEFAULTS = "hacluster-defaults"
@@ -39,6 +40,16 @@ def volume(storage: str) -> str:
     return f"{storage}-lv"
 
 
+def vm_volume(storage: str, logical_volume: str) -> str:
+    """The primitive that activates one VM's volume. LVM takes + in a name, an id does not."""
+    return f"{storage}-lv-{logical_volume.replace('+', '_')}"
+
+
+def volumes_on(storage: str) -> str:
+    """The tag of the volumes that VMs have on a storage."""
+    return f"{storage}-lvs"
+
+
 def filesystem(storage: str) -> str:
     """The primitive that mounts a storage."""
     return f"{storage}-fs"
@@ -63,6 +74,11 @@ def colocation(resource: str, with_resource: str) -> str:
 def not_on(device: str, node: str) -> str:
     """The constraint that keeps a fence device off the node that it fences."""
     return f"{device}-not-on-{node}"
+
+
+def not_on_remotes(clone: str) -> str:
+    """The constraint that keeps a clone off all Pacemaker remote nodes."""
+    return f"{clone}-not-on-remotes"
 
 
 def prefers(vm: str, node: str) -> str:

@@ -20,6 +20,7 @@ from hacluster.spec import (
     check_nodes,
     check_order,
     check_placement,
+    check_standing,
     check_storage,
     check_vms,
     domainfile,
@@ -132,4 +133,5 @@ def _cross_check(draft: dict[str, Any], guests: dict[str, guest.Guest], found: F
     check_placement.check(draft, guests, found)
     check_order.check(draft, found)
     standing = {name: build.storages_of(each, draft["vms"][name], draft) for name, each in guests.items()}
+    check_standing.check(guests, draft, standing, found)
     check_ids.check(draft, standing, found)

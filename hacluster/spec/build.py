@@ -23,12 +23,14 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path, residue
         nodes=tuple(
             model.Node(
                 name,
-                numbers[name],
+                numbers.get(name, 0),
                 n["addresses"],
                 n["migration_host"],
                 n["ssh_host"],
                 n["fencing"],
                 check_placement.capacity(n, draft["placement"]),
+                n["remote"],
+                n["reconnect"],
             )
             for name, n in draft["nodes"].items()
         ),
@@ -67,6 +69,7 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path, residue
             for name, order in draft["start_order"].items()
         ),
         residue=residue,
+        wait_for_all=head["wait_for_all"],
     )
 
 
@@ -108,11 +111,41 @@ def _device(name: str, device: Table, nodes: dict[str, Table], base: Path) -> mo
     )
 
 
-def _storage(name: str, storage: Table, head: Table, nodes: int) -> model.Storage:
-    if storage["type"] == "block":
+def _storage(name: str, storage: Table, head: Table, members: int) -> model.Storage:
+    kind, group = storage["type"], storage.get("volume_group")
+    if kind == "block":
         return model.Block(name, storage["directory"])
-    if storage["type"] == "directory":
+    if kind == "directory":
         return model.Directory(name, storage["source"], storage["mount"], storage["options"])
+    if kind == "local":
+        return model.Local(name, storage["node"], storage["directory"])
+    if kind == "shared-lvm":
+        return model.SharedLvm(name, storage["volume_group"], storage["volume_manager"])
+    if kind == "ceph-rbd":
+        mapped = storage["access"] == "mapped"
+        return model.CephRbd(name, storage["pool"], mapped, storage["monitors"], storage["user"], storage["secret"])
+    if kind == "nfs":
+        outside = storage["mounted"] == "outside"
+        return model.Nfs(
+            name,
+            storage["server"],
+            storage["export"],
+            storage["mount"],
+            storage["version"],
+            outside,
+            storage["options"],
+        )
+    if kind == "ocfs2":
+        return model.Ocfs2(
+            name=name,
+            mount=storage["mount"],
+            device=storage["device"],
+            volume_group=group,
+            logical_volume=storage["logical_volume"],
+            volume_manager=storage["volume_manager"],
+            o2cb=storage["o2cb"],
+            options=storage["options"],
+        )
     return model.Gfs2(
         name=name,
         device=storage["device"],
@@ -121,7 +154,7 @@ def _storage(name: str, storage: Table, head: Table, nodes: int) -> model.Storag
         mount=storage["mount"],
         lock_table=check_storage.lock_table(head, name, storage),
         volume_manager=storage["volume_manager"],
-        journals=storage["journals"] or nodes,
+        journals=storage["journals"] or members,
         journal_size=storage["journal_size"],
         options=storage["options"],
     )
@@ -132,13 +165,14 @@ def _vm(guest: Guest, vm: Table, draft: dict[str, Any]) -> model.Vm:
     disks = []
     for disk in guest.disks:
         name = cast(str, storage_of(disk, storages))
-        device = "block" if storages[name]["type"] == "block" else "file"
+        device = check_storage.device(storages[name], disk.path)
         if disk.writable:
             disks.append(model.Disk(disk.path, cast(Any, disk.format), name, cast(Any, disk.bus), cast(Any, device)))
     networks = [cast(str, network_of(nic, draft["networks"], [])) for nic in guest.nics]
     if guest.domain is None:
         bridges = tuple(draft["networks"][name]["bridge"] for name in networks)
-        xml = domain.build(guest, vm, tuple(disk.device for disk in disks), bridges)
+        backings = tuple(_backing(disk, storages[disk.storage]) for disk in disks)
+        xml = domain.build(guest, vm, backings, bridges)
     else:
         xml = domainfile.canonical(guest)
     placement, migration = vm["placement"] or {}, vm["migration"] or {}
@@ -159,6 +193,12 @@ def _vm(guest: Guest, vm: Table, draft: dict[str, Any]) -> model.Vm:
         migration=_migration(migration),
         agent=vm["agent"],
     )
+
+
+def _backing(disk: model.Disk, storage: Table) -> domain.Backing:
+    if disk.device != "network":
+        return domain.Backing(disk.device)
+    return domain.Backing(disk.device, storage["monitors"], storage["user"], storage["secret"])
 
 
 def _migration(given: Mapping[str, Any]) -> model.Migration:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hacluster.problems import Problem
 from hacluster.spec import kinds
-from hacluster.spec.check_storage import holding, root
+from hacluster.spec.check_storage import FILE_SYSTEMS, holding, root
 from hacluster.spec.scalars import Found
 from hacluster.spec.sections import Table
 from hacluster.spec.wording import join, quoted
@@ -36,7 +36,7 @@ def storage(libvirt: Table, storages: dict[str, Table]) -> str | None:
     if libvirt["lock_driver"] in ("none", None) or libvirt["lockspace_dir"] is None:
         return None
     name = holding(libvirt["lockspace_dir"], storages)
-    return None if name is None or storages[name]["type"] == "block" else name
+    return None if name is None or storages[name]["type"] not in FILE_SYSTEMS else name
 
 
 def _needs(where: str, what: str, remedy: str) -> Problem:
@@ -45,7 +45,7 @@ def _needs(where: str, what: str, remedy: str) -> Problem:
 
 def _directory(libvirt: Table, storages: dict[str, Table], found: Found) -> None:
     directory, here = libvirt["lockspace_dir"], join(libvirt["where"], "lockspace_dir")
-    shared = {name: top for name, each in storages.items() if each["type"] != "block" and (top := root(each))}
+    shared = {name: top for name, each in storages.items() if each["type"] in FILE_SYSTEMS and (top := root(each))}
     example = f"{next(iter(shared.values()), '/shared')}/leases"
     if directory is None:
         if "lockspace_dir" not in libvirt["given"]:
@@ -58,7 +58,7 @@ def _directory(libvirt: Table, storages: dict[str, Table], found: Found) -> None
                 where=here,
                 remedy=f'write lockspace_dir = "{example}"'
                 if shared
-                else "describe a storage of type gfs2 or directory",
+                else "describe a storage of type gfs2, ocfs2, nfs or directory",
                 shared=", ".join(f"{name} {top}" for name, top in shared.items()) or "none",
             )
         )

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from hacluster.spec import kinds
-from hacluster.spec.names import same_address
+from hacluster.spec.names import of_resource, same_address
 from hacluster.spec.scalars import Found
 from hacluster.spec.sections import Table
-from hacluster.spec.wording import quoted
+from hacluster.spec.wording import join, quoted
 
 FEWEST, MOST = 2, 32  # Corosync's documented maximum
 
 
+def members(nodes: dict[str, Table]) -> dict[str, Table]:
+    """The nodes that Corosync joins: all but the remote ones."""
+    return {name: node for name, node in nodes.items() if not node["remote"]}
+
+
 def ids(nodes: dict[str, Table]) -> dict[str, int]:
-    """Each node's Corosync id: what it says, or its position from 1."""
+    """Each member's Corosync id: what it says, or its position among the members from 1."""
     return {
         name: node["id"] if node["id"] is not None else position
-        for position, (name, node) in enumerate(nodes.items(), 1)
+        for position, (name, node) in enumerate(members(nodes).items(), 1)
     }
 
 
 def check(cluster: Table, nodes: dict[str, Table], found: Found) -> None:
     """Add what is wrong with the nodes as a set."""
-    if not FEWEST <= len(nodes) <= MOST:
+    joined = members(nodes)
+    if not FEWEST <= len(joined) <= MOST:
         found.append(
             kinds.NODE_COUNT(
-                f"the spec has {len(nodes) or 'no'} node{'s' if len(nodes) != 1 else ''}",
+                f"the spec has {len(joined) or 'no'} node{'s' if len(joined) != 1 else ''}"
+                + (" beside its remote ones" if joined != nodes else ""),
                 where="nodes",
-                remedy=f"describe {FEWEST} to {MOST} nodes",
+                remedy=f"describe {FEWEST} to {MOST} nodes"
+                + ("; more can be remote ones: remote = true" if len(joined) > MOST else ""),
             )
         )
     _twice(nodes, found)
     _addresses(nodes, found)
-    _links(nodes, found)
+    _links(joined, found)
     _qdevice(cluster, nodes, found)
+    for name, node in nodes.items():
+        _remote(name, node, found)
 
 
 def _twice(nodes: dict[str, Table], found: Found) -> None:
@@ -113,7 +123,7 @@ def _qdevice(cluster: Table, nodes: dict[str, Table], found: Found) -> None:
                     remedy="name a third host, which runs corosync-qnetd",
                 )
             )
-    elif "qdevice" not in cluster["given"] and len(nodes) == 2:
+    elif "qdevice" not in cluster["given"] and len(members(nodes)) == 2:
         found.append(
             kinds.NO_QDEVICE(
                 "two nodes and no quorum device: after a cut both sides fence each other, and the faster one wins; "
@@ -121,6 +131,37 @@ def _qdevice(cluster: Table, nodes: dict[str, Table], found: Found) -> None:
                 where="cluster.qdevice",
                 remedy="run corosync-qnetd on a third host and set qdevice; "
                 f"or take the risk: --accept {kinds.NO_QDEVICE.code}",
-                nodes=", ".join(nodes),
+                nodes=", ".join(members(nodes)),
             )
         )
+        if cluster["wait_for_all"] is False:
+            found.append(
+                kinds.NO_WAIT_FOR_ALL(
+                    "wait_for_all is switched off",
+                    where="cluster.wait_for_all",
+                    remedy="remove it: two nodes have it by default; "
+                    f"or take the risk: --accept {kinds.NO_WAIT_FOR_ALL.code}",
+                )
+            )
+
+
+def _remote(name: str, node: Table, found: Found) -> None:
+    """What only one of the two sorts of nodes has."""
+    if not node["remote"]:
+        if "reconnect" in node["given"]:
+            message = "reconnect is for remote nodes: this one is a member of the cluster"
+            remedy = "remove it, or write remote = true"
+            found.append(kinds.BAD_VALUE(message, where=join(node["where"], "reconnect"), remedy=remedy))
+        return
+    wrong = of_resource(name)
+    if wrong is not None:
+        problem, message, _ = wrong
+        remedy = "a remote node is a resource too: choose a name that one can have"
+        found.append(problem(message, where=node["where"], remedy=remedy))
+    if "id" in node["given"]:
+        message = "a remote node has no Corosync, and no id of Corosync's"
+        found.append(kinds.REMOTE_NODE(message, where=join(node["where"], "id"), remedy="remove it"))
+    if len(node["addresses"] or ()) > 1:
+        message = "the cluster dials a remote node at one address"
+        remedy = "name one: the others are no Corosync links"
+        found.append(kinds.REMOTE_NODE(message, where=join(node["where"], "addresses"), remedy=remedy))

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from hacluster.problems import Kind, Problem
 from hacluster.spec import kinds
 from hacluster.spec.check_fencing import unknown_node
-from hacluster.spec.check_storage import holding, inside, root
+from hacluster.spec.check_storage import by_group, holding, inside, root
 from hacluster.spec.guest import Guest, GuestDisk, GuestNic
 from hacluster.spec.scalars import Found
 from hacluster.spec.sections import Table
 from hacluster.spec.table import DEFAULT_MACHINE
 from hacluster.spec.wording import join, nearest, quoted
+from hacluster.stacks import STACKS
 
 
 def check(vms: dict[str, Table], guests: dict[str, Guest], draft: dict[str, dict[str, Table]], found: Found) -> None:
@@ -32,7 +33,7 @@ def check(vms: dict[str, Table], guests: dict[str, Guest], draft: dict[str, dict
             if name not in storages:
                 _unknown_storage(name, f"{vm['where']}.storage", storages, found)
         _placement(vm, nodes, found)
-    _unique(guests.values(), found)
+    _unique(guests.values(), storages, found)
 
 
 def storage_of(disk: GuestDisk, storages: dict[str, Table]) -> str | None:
@@ -85,6 +86,21 @@ def _disk(disk: GuestDisk, storages: dict[str, Table], found: Found) -> None:
     name = storage_of(disk, storages)
     tops = {each: top for each, storage in storages.items() if (top := root(storage))}
     if name is not None and (name not in tops or inside(disk.path, tops[name])):
+        own = disk.storage is None and name in tops and storages[name]["type"] == "local"
+        others = [each for each, top in tops.items() if own and top == tops[name]]
+        if len(others) > 1:
+            found.append(
+                kinds.DISK_OUTSIDE(
+                    f"{disk.path} may lie on each of {', '.join(others)}",
+                    where=disk.where,
+                    remedy=f'name the one that is meant: storage = "{others[0]}"',
+                )
+            )
+        return
+    spelled = by_group(disk.path, storages)
+    if spelled is not None:
+        message = f"{disk.path} is device mapper's name of a volume that the spec knows by its group"
+        found.append(kinds.DISK_OUTSIDE(message, where=disk.where, remedy=f"write {spelled}"))
         return
     if not disk.writable:
         message = f"the medium {disk.path} lies on no storage, so other nodes need not have it"
@@ -123,14 +139,18 @@ def _policy(guest: Guest, vm: Table, draft: dict[str, dict[str, Table]], found: 
         return
     writable = [disk for disk in guest.disks if disk.writable]
     bare = [disk.path for disk in writable if not _locked(disk, draft["storage"])]
-    leased = draft["libvirt"]["handover"] == "running"  # type: ignore[comparison-overlap]  # a section, not tables
+    leased = draft["libvirt"]["handover"] == "running" and all(  # type: ignore[comparison-overlap]  # no tables
+        STACKS[draft["storage"][name]["type"]].leases
+        for disk in writable
+        if (name := storage_of(disk, draft["storage"])) in draft["storage"]
+    )
     if not writable or (bare and not leased):
         found.append(
             kinds.POST_COPY(
                 f"{bare[0] if bare else guest.name} has no lock that would hold on every node",
                 where=f"{where}.post_copy",
-                remedy="use auto_converge = true instead, put the disks into files on GFS2, or give them leases: "
-                '[libvirt] lock_driver = "lockd", handover = "running"',
+                remedy="use auto_converge = true instead, put the disks into files on GFS2, OCFS2 or NFS, or give "
+                'them leases: [libvirt] lock_driver = "lockd", handover = "running"',
             )
         )
     if migration.get("parallel"):
@@ -141,7 +161,7 @@ def _policy(guest: Guest, vm: Table, draft: dict[str, dict[str, Table]], found: 
 def _locked(disk: GuestDisk, storages: dict[str, Table]) -> bool:
     """Whether QEMU's image lock on a disk holds for all nodes; of one on no storage that is said elsewhere."""
     name = storage_of(disk, storages)
-    return name not in storages or storages[name]["type"] == "gfs2"
+    return name not in storages or STACKS[storages[name]["type"]].image_lock
 
 
 def _placement(vm: Table, nodes: dict[str, Table], found: Found) -> None:
@@ -162,7 +182,7 @@ def _placement(vm: Table, nodes: dict[str, Table], found: Found) -> None:
         found.append(kinds.PLACEMENT(message, where=f"{where}.avoid", remedy="leave it at least one node, better two"))
 
 
-def _unique(guests: Iterable[Guest], found: Found) -> None:
+def _unique(guests: Iterable[Guest], storages: dict[str, Table], found: Found) -> None:
     uuids: dict[str, str] = {}
     macs: dict[str, str] = {}
     paths: dict[str, str] = {}
@@ -182,7 +202,10 @@ def _unique(guests: Iterable[Guest], found: Found) -> None:
         for disk in guest.disks:
             if disk.writable:
                 remedy = "give each VM an image of its own (`qemu-img convert` copies one)"
-                found.extend(_claim(kinds.DISK_TWICE, paths, disk.path, disk.where, remedy))
+                here = disk.path
+                if (name := storage_of(disk, storages)) in storages and storages[name]["type"] == "local":
+                    here = f"{disk.path} on {storages[name]['node']}"
+                found.extend(_claim(kinds.DISK_TWICE, paths, here, disk.where, remedy))
 
 
 def _claim(kind: Kind, owners: dict[str, str], key: str, where: str, remedy: str) -> list[Problem]:

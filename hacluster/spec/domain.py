@@ -7,7 +7,8 @@ type, a named CPU model, and each card's MAC. Guests below TINY get no device th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from lxml import etree
 
@@ -19,8 +20,18 @@ TINY = 64 << 20  # bytes; below it no operating system runs that knows a balloon
 _TARGETS = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 
-def build(guest: Guest, vm: Mapping[str, Any], devices: tuple[str, ...], bridges: tuple[str, ...]) -> bytes:
-    """The domain XML. `vm` is the VM's table as read; `devices` says file or block for each disk, `bridges` the
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What a disk is to QEMU. For an RBD image (network): the monitors and login, as in model.CephRbd."""
+
+    device: Literal["file", "block", "network"]
+    monitors: tuple[str, ...] = ()
+    user: str | None = None
+    secret: str | None = None
+
+
+def build(guest: Guest, vm: Mapping[str, Any], backings: tuple[Backing, ...], bridges: tuple[str, ...]) -> bytes:
+    """The domain XML. `vm` is the VM's table as read; `backings` say what each disk is, `bridges` the
     bridge of each card. The guest must be complete (uuid, memory and vcpus known).
     """
     kvm = (vm["domain_type"] or "kvm") == "kvm"
@@ -45,7 +56,7 @@ def build(guest: Guest, vm: Mapping[str, Any], devices: tuple[str, ...], bridges
     # A guest that ends must be gone, so that Pacemaker alone decides whether and where it starts again.
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _add(root, event, action)
-    _devices(_add(root, "devices"), guest, vm, devices, bridges)
+    _devices(_add(root, "devices"), guest, vm, backings, bridges)
     made: bytes = etree.tostring(root, pretty_print=True, encoding="utf-8", xml_declaration=False)
     return made
 
@@ -66,15 +77,18 @@ def _cpu(root: etree._Element, model: str, kvm: bool) -> None:
 
 
 def _devices(
-    root: etree._Element, guest: Guest, vm: Mapping[str, Any], devices: tuple[str, ...], bridges: tuple[str, ...]
+    root: etree._Element, guest: Guest, vm: Mapping[str, Any], backings: tuple[Backing, ...], bridges: tuple[str, ...]
 ) -> None:
     counts: dict[str, int] = {}
-    for disk, device in zip(guest.disks, devices, strict=True):
+    for disk, backing in zip(guest.disks, backings, strict=True):
         prefix = _TARGETS[disk.bus]
         number = counts[prefix] = counts.get(prefix, -1) + 1
-        element = _add(root, "disk", type=device, device="disk")
+        element = _add(root, "disk", type=backing.device, device="disk")
         _add(element, "driver", name="qemu", type=disk.format, cache="none")
-        _add(element, "source", **{"file" if device == "file" else "dev": disk.path})
+        if backing.device == "network":
+            _rbd(element, disk.path.removeprefix("rbd:"), backing)
+        else:
+            _add(element, "source", **{"file" if backing.device == "file" else "dev": disk.path})
         _add(element, "target", dev=prefix + _letters(number), bus=disk.bus)
     if any(disk.bus == "scsi" for disk in guest.disks):
         _add(root, "controller", type="scsi", index="0", model="virtio-scsi")
@@ -90,6 +104,17 @@ def _devices(
         serial = _add(root, "serial", type="pty")
     _add(serial, "target", port="0")
     _comfort(root, tiny=(guest.memory or 0) < TINY, vnc=vm["graphics"] == "vnc")
+
+
+def _rbd(disk: etree._Element, image: str, backing: Backing) -> None:
+    """An image of Ceph. Without monitors librbd reads the node's own ceph.conf."""
+    if backing.user is not None:
+        _add(_add(disk, "auth", username=backing.user), "secret", type="ceph", uuid=backing.secret or "")
+    source = _add(disk, "source", protocol="rbd", name=image)
+    for monitor in backing.monitors:
+        host, colon, port = monitor.rpartition(":") if not monitor.endswith("]") else (monitor, "", "")
+        name = (host if colon else monitor).strip("[]")
+        _add(source, "host", name=name, **({"port": port} if colon else {}))
 
 
 def _comfort(root: etree._Element, *, tiny: bool, vnc: bool) -> None:

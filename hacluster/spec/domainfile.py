@@ -17,7 +17,7 @@ from hacluster.spec.guest import Guest, GuestDisk, GuestNic
 from hacluster.spec.names import of_resource
 from hacluster.spec.scalars import Found
 from hacluster.spec.sections import Table
-from hacluster.spec.values import BRIDGE, MAC, PATH, UUID
+from hacluster.spec.values import BRIDGE, DISK_PATH, MAC, UUID
 from hacluster.spec.wording import clipped, quoted
 
 LIMIT = 1 << 20  # bytes; libvirt's own documents are a few kilobytes
@@ -185,9 +185,16 @@ def _disks(domain: etree._Element, where: str, found: Found) -> tuple[GuestDisk,
         if source_element is None:
             continue  # an empty drive
         path = source_element.get({"file": "file", "block": "dev"}.get(str(disk.get("type")), "none"))
+        if disk.get("type") == "network" and source_element.get("protocol") == "rbd":
+            path = f"rbd:{source_element.get('name', '')}"
         if path is None:
             kind = quoted(str(disk.get("type")))
-            _unfit(f"a disk of type {kind} lies on no storage of the spec", here, "use a file or block disk", found)
+            _unfit(
+                f"a disk of type {kind} lies on no storage of the spec",
+                here,
+                "use a file, a block device or an RBD image",
+                found,
+            )
             continue
         if writable and disk.find("shareable") is not None:
             _unfit("<shareable/> switches off the image lock", here, "remove <shareable/>", found)
@@ -198,7 +205,7 @@ def _disks(domain: etree._Element, where: str, found: Found) -> tuple[GuestDisk,
             _unfit(f"the disk's format is {quoted(form)}", here, "convert it to qcow2 or raw", found)
         if writable and bus not in ("virtio", "scsi", "sata", "ide"):
             _unfit(f"the disk's bus is {quoted(bus)}", here, "use virtio, scsi, sata or ide", found)
-        if PATH.read(path, here, found) is not None:
+        if DISK_PATH.read(path, here, found) is not None:
             disks.append(GuestDisk(here, path, form, bus, writable=writable))
     return tuple(disks)
 

@@ -203,8 +203,9 @@ DISK_OUTSIDE = kind(
 )
 ONE_WAY = kind(
     "HA164",
-    "A VM described twice or not at all",
-    "A VM's hardware comes either from domain_xml or from memory, vcpus, disks and nics.",
+    "Something described twice or not at all",
+    "A VM's hardware comes either from domain_xml or from memory, vcpus, disks and nics; an OCFS2 lies either on a "
+    "device or on a volume.",
 )
 BAD_DOMAIN = kind(
     "HA165",
@@ -235,8 +236,8 @@ POST_COPY = kind(
     "HA171",
     "Post-copy without a lock under the disks",
     "In post-copy the guest runs on the target while its source exists. Only QEMU's image lock on files that all nodes "
-    "lock together (GFS2), or libvirt's lease, keeps the source from writing then; the run-lock alone lets no guest "
-    "run before its source has ended.",
+    "lock together (GFS2, OCFS2, NFS), or libvirt's lease, keeps the source from writing then; the run-lock alone lets "
+    "no guest run before its source has ended.",
 )
 POLICY = kind(
     "HA172",
@@ -292,4 +293,48 @@ PREFERENCE_VOID = kind(
     "A preference that an affinity makes void",
     "The VM only runs with another one, which never runs on the node that it prefers.",
     severity="warning",
+)
+
+# What storage can do, and hosts
+UNLOCKED_MOUNT = kind(
+    "HA173",
+    "A mount option that takes locks or writes away",
+    "QEMU's image lock, and the file system itself, rely on locks that all nodes see; with such an option each node "
+    "locks for itself. A soft NFS mount gives guests I/O errors, and loses writes, when the server is slow.",
+)
+NFS_VERSION = kind(
+    "HA174",
+    "An NFS version without locks to rely on",
+    "Version 3 has no locks of its own: a lock daemon beside it forgets them when the server restarts and keeps those "
+    "of a client that died for ever, so that no VM starts again. 4.0 cannot tell a client that comes back from a new "
+    "one. From 4.1 on the server drops a dead client's locks when its lease ends.",
+)
+NOT_MOVABLE = kind(
+    "HA175",
+    "A move that the storage cannot give",
+    "For a live move the disk must be there on both nodes at once. A disk of one node's own is not, and no other node "
+    "can start the VM either when that one dies.",
+)
+TWO_MANAGERS = kind(
+    "HA176",
+    "clvmd and lvmlockd in one cluster",
+    "LVM is set up for one of them on each node, and each refuses to work while the other runs.",
+)
+VOLUME_TAKEN = kind(
+    "HA177",
+    "One logical volume for two things",
+    "A guest that writes to a volume which carries a file system destroys it, and every image in it.",
+)
+REMOTE_NODE = kind(
+    "HA178",
+    "Something that a remote node cannot do",
+    "A Pacemaker remote node has no Corosync, so no DLM and nothing that stands on it runs there: no GFS2, OCFS2 or "
+    "shared volume group, and no run-lock, hence no guarded VM.",
+)
+NO_WAIT_FOR_ALL = kind(
+    "HA179",
+    "Two nodes that do not wait for each other",
+    "With two_node a node that boots alone has quorum at once: it fences the other, which fences it when it comes up, "
+    "and so on. With wait_for_all it starts nothing until both have seen each other once.",
+    acceptable=True,
 )

@@ -22,13 +22,24 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # What hactl and Pacemaker call their own things (cib.names): a name may neither be one of these nor begin with one
 # and a hyphen.
 RESERVED = (
-    *("hacluster", "hactl", "dlm", "lvmlockd", "clvmd", "vm-on", "heartbeat-vm-on", "cib", "rsc", "op", "cli"),
+    *("hacluster", "hactl", "dlm", "lvmlockd", "clvmd", "o2cb", "vm-on", "heartbeat-vm-on", "cib", "rsc", "op", "cli"),
     *("affinity", "anti-affinity", "start-order"),
 )
 _CONSTRAINT = re.compile(r"order-.*-then-.*|colocate-.*-with-.*|fencing-.*-level-.*")
 # What is appended to a name for the ids of its parts: `web-monitor-20s` is an operation of `web`.
 SUFFIXES = (
-    *("clone", "fs", "lv", "not-on", "prefers", "avoids", "meta_attributes", "instance_attributes", "utilization"),
+    *(
+        "clone",
+        "fs",
+        "lv",
+        "lvs",
+        "not-on",
+        "prefers",
+        "avoids",
+        "meta_attributes",
+        "instance_attributes",
+        "utilization",
+    ),
     *("start", "stop", "monitor", "reload", "reload-agent", "migrate_to", "migrate_from"),
 )
 

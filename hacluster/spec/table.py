@@ -13,11 +13,13 @@ from hacluster.spec.values import (
     AGENT_PATH,
     BRIDGE,
     CLUSTER_NAME,
+    DISK_PATH,
     HOST,
     LINE,
     LVM_NAME,
     MAC,
     MACHINE,
+    MONITOR,
     MOUNT_OPTION,
     NAME,
     PATH,
@@ -49,8 +51,14 @@ CLUSTER = Section(
             "ssh",
         ),
         Field("stickiness", Whole(0, SCORE), "What it takes to move a VM back: its score for the node it is on.", 1000),
-        Field("qdevice", HOST, "The host of the quorum device (a third vote); recorded here, set up with pcs."),
         Field("residue", LINE, "What hactl import kept of the cluster as it was: a file beside this one."),
+        Field("qdevice", HOST, "The host of the quorum device (a third vote), where corosync-qnetd runs."),
+        Field(
+            "wait_for_all",
+            Flag(),
+            "After the whole cluster was down, no quorum before all nodes have been seen once. Default: for two nodes "
+            "without a quorum device.",
+        ),
         Field(
             "properties",
             Section((), Plain("true", "false"), "A Pacemaker cluster property."),
@@ -62,7 +70,11 @@ CLUSTER = Section(
 NODE = Section(
     (
         Field("addresses", ListOf(HOST, 1, 8), "The node's address on each Corosync link, in link order.", REQUIRED),
-        Field("id", Whole(1, 2**31 - 1), "Corosync's node id. Default: the position in this file, from 1."),
+        Field("id", Whole(1, 2**31 - 1), "Corosync's node id. Default: the position among the members, from 1."),
+        Field("remote", Flag(), "A host with pacemaker_remoted and no Corosync: no DLM, no run-lock there.", False),
+        Field(
+            "reconnect", duration(0, 3600, "60s"), "How long to wait before a lost remote node is dialled again.", 60
+        ),
         Field("migration_host", HOST, "The name or address that other nodes dial for a live migration."),
         Field("ssh_host", HOST, "The name or address that hactl dials. Default: the first address."),
         Field(
@@ -85,22 +97,88 @@ FENCE_DEVICE = Section(
     "A parameter of the agent. Secrets are given by reference: file:PATH, env:NAME or cmd:COMMAND.",
 )
 
+_VOLUME_MANAGER = Field(
+    "volume_manager",
+    Choice(("lvmlockd", "clvmd")),
+    "What locks the volume group; clvmd only where LVM still has it (before 2.03).",
+    "lvmlockd",
+)
+
 GFS2 = Section(
     (
-        Field("device", AGENT_PATH, "The shared block device under the volume group.", REQUIRED),
+        Field("device", AGENT_PATH, "The shared block device under the volume group; said for the record."),
         Field("volume_group", LVM_NAME, "The shared volume group.", REQUIRED),
         Field("logical_volume", LVM_NAME, "The logical volume that carries the file system.", REQUIRED),
         Field("mount", AGENT_PATH, "Where every node mounts it.", REQUIRED),
         Field("lock_table", LINE, "CLUSTER:FILESYSTEM as given to mkfs.gfs2. Default: made of both names."),
-        Field(
-            "volume_manager",
-            Choice(("lvmlockd", "clvmd")),
-            "What locks the volume group; clvmd only where LVM still has it (before 2.03).",
-            "lvmlockd",
-        ),
+        _VOLUME_MANAGER,
         Field("journals", Whole(1, 128), "Journals of the file system. Default: one for each node."),
         Field("journal_size", size(8 << 20, 1 << 30, "32M"), "The size of one journal.", 128 << 20),
         Field("options", ListOf(MOUNT_OPTION, 0, 32), "Mount options.", ("noatime", "nodiratime")),
+    )
+)
+
+OCFS2 = Section(
+    (
+        Field("device", AGENT_PATH, "The shared block device that carries the file system, without LVM."),
+        Field("volume_group", LVM_NAME, "The shared volume group of the volume that carries it."),
+        Field("logical_volume", LVM_NAME, "The logical volume that carries the file system."),
+        Field("mount", AGENT_PATH, "Where every node mounts it.", REQUIRED),
+        _VOLUME_MANAGER,
+        Field("o2cb", Flag(), "Run ocfs2_controld as well, for kernels before 3.14 (SLES 11, RHEL 6).", False),
+        Field("options", ListOf(MOUNT_OPTION, 0, 32), "Mount options.", ("noatime",)),
+    ),
+    instead=Instead("device", ("volume_group", "logical_volume"), ("volume_group", "logical_volume")),
+)
+
+NFS = Section(
+    (
+        Field("server", HOST, "The server, by the same name or address for all nodes.", REQUIRED),
+        Field("export", AGENT_PATH, "The directory that it exports.", REQUIRED),
+        Field("mount", AGENT_PATH, "Where every node mounts it.", REQUIRED),
+        Field(
+            "version",
+            Choice(("4.2", "4.1", "4.0", "4", "3")),
+            "The protocol's version: 4.1 at least, because older ones lose locks or keep them of the dead.",
+            "4.2",
+        ),
+        Field(
+            "mounted",
+            Choice(("cluster", "outside")),
+            "By the cluster, or outside of it on every node (fstab) before the cluster starts.",
+            "cluster",
+        ),
+        Field("options", ListOf(MOUNT_OPTION, 0, 32), "Mount options beside the version.", ()),
+    )
+)
+
+CEPH_RBD = Section(
+    (
+        Field("pool", WORD, "The pool of the images.", REQUIRED),
+        Field(
+            "access",
+            Choice(("network", "mapped")),
+            "QEMU opens the images itself (disks are called rbd:POOL/IMAGE), or rbdmap has mapped them on every node "
+            "(/dev/rbd/POOL/IMAGE).",
+            "network",
+        ),
+        Field("monitors", ListOf(MONITOR, 1, 16), "Ceph's monitors. Default: those in each node's ceph.conf.", ()),
+        Field("user", WORD, "The Ceph user, without the word client before it."),
+        Field("secret", UUID, "The uuid of libvirt's secret with that user's key, the same on every node."),
+    )
+)
+
+SHARED_LVM = Section(
+    (
+        Field("volume_group", LVM_NAME, "The shared volume group; each disk of a VM is a volume of it.", REQUIRED),
+        _VOLUME_MANAGER,
+    )
+)
+
+LOCAL = Section(
+    (
+        Field("node", NAME, "The node whose own disk it is.", REQUIRED),
+        Field("directory", AGENT_PATH, "The directory of the images, or of the devices.", REQUIRED),
     )
 )
 
@@ -137,7 +215,7 @@ LIBVIRT = Section(
 
 DISK = Section(
     (
-        Field("path", PATH, "The image file or block device.", REQUIRED),
+        Field("path", DISK_PATH, "The image file or block device, or rbd:POOL/IMAGE.", REQUIRED),
         Field("format", Choice(("raw", "qcow2")), "The format of its content.", REQUIRED),
         Field("storage", NAME, "The storage it lies on. Default: the one whose path holds it."),
         Field("bus", Choice(("virtio", "scsi", "sata", "ide")), "How the guest sees it.", "virtio"),
@@ -216,7 +294,12 @@ VM = Section(
 SPEC = Section(
     (
         Field("cluster", CLUSTER, "The cluster as a whole.", REQUIRED),
-        Field("nodes", Named("node", NODE, names.of_node, names.NODE), "The hosts, 2 to 32.", REQUIRED),
+        Field(
+            "nodes",
+            Named("node", NODE, names.of_node, names.NODE),
+            "The hosts: 2 to 32 members of the cluster, and remote nodes.",
+            REQUIRED,
+        ),
         Field(
             "fence_devices",
             Named("fence device", FENCE_DEVICE, names.of_resource, names.ID),
@@ -226,11 +309,22 @@ SPEC = Section(
             "storage",
             Named(
                 "storage",
-                Variant({"gfs2": GFS2, "directory": DIRECTORY, "block": BLOCK}),
+                Variant(
+                    {
+                        "gfs2": GFS2,
+                        "ocfs2": OCFS2,
+                        "nfs": NFS,
+                        "directory": DIRECTORY,
+                        "block": BLOCK,
+                        "shared-lvm": SHARED_LVM,
+                        "ceph-rbd": CEPH_RBD,
+                        "local": LOCAL,
+                    }
+                ),
                 names.of_resource,
                 names.ID,
             ),
-            "Shared storages that VMs stand on.",
+            "Storages that VMs stand on.",
         ),
         Field("libvirt", LIBVIRT, "How libvirt is set up on every node."),
         Field("networks", Named("network", NETWORK, names.of_resource, names.ID), "Bridges that VMs may use."),

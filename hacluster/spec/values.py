@@ -35,6 +35,14 @@ def _shell_safe_path(text: str) -> str | None:
     return _path(text)
 
 
+def _disk(text: str) -> str | None:
+    if not text.startswith("rbd:"):
+        return _path(text)
+    if re.fullmatch(r"rbd:[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+){1,2}", text) is None:
+        return f"{quoted(text)} is not rbd:POOL/IMAGE"
+    return None
+
+
 def _uuid(text: str) -> str | None:
     # libvirt takes a uuid whose bytes are all the same for one that was never set (virUUIDIsValid).
     return f"{text} is no real uuid" if len(set(uuids.UUID(text).bytes)) == 1 else None
@@ -80,8 +88,10 @@ def size(low: int, high: int, example: str) -> Quantity:
 NAME = Text("a name", limit=256)
 LINE = Text("a line of text", check=one_line)
 PATH = Text("an absolute path", check=_path)
+DISK_PATH = Text("an absolute path, or rbd:POOL/IMAGE", check=_disk)
 AGENT_PATH = Text("an absolute path", check=_shell_safe_path)
 HOST = Text("an IP address or a host name", check=names.host_or_address, example="10.0.1.51")
+MONITOR = Text("a host, or HOST:PORT", r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
 UUID = Text("a uuid", _UUID, _uuid, normal=str.lower)
 MAC = Text("a MAC address", _MAC, _mac, example="52:54:00:12:34:56", normal=str.lower)
 AGENT = Text("a fence agent's name", r"(stonith:)?[A-Za-z0-9_.\-]+(/[A-Za-z0-9_.\-]+)?", example="fence_ipmilan")
