@@ -12,7 +12,7 @@ from lxml import etree
 
 from hacluster import capacity, model, spec
 from hacluster.cib import compile as compiler
-from hacluster.cib import document, fencing, metadata
+from hacluster.cib import document, fencing, metadata, remote
 from hacluster.cli import catalogue, losses, render
 from hacluster.cli.cluster import NODE, spec_path
 from hacluster.cli.world import connect
@@ -100,7 +100,7 @@ def _spec(path: Path, lost: int | None) -> _Seen:
     cluster, found = spec.check(path)
     if cluster is None:
         return _Seen(found)
-    found += fencing.check(cluster)
+    found += (*fencing.check(cluster), *remote.check(cluster))
     told = _told(cluster, lost) if lost or (lost is None and losses.installed()) else None
     found += tuple(capacity.findings(told)) if told is not None else ()
     parts = (
