@@ -42,10 +42,7 @@ def read(content: bytes, where: str, supported: str, schema: str = SCHEMA) -> et
     `supported` and `schema` are the newest feature set and schema that are understood. Raises Refused: HA280, HA281, or
     HA242 for another document.
     """
-    cib = _parse(content, where)
-    if cib.tag != "cib" or cib.find("configuration") is None:
-        said = f"its root element is {_shown(str(cib.tag))}" if cib.tag != "cib" else "it has no configuration"
-        raise Refused(NOT_A_CIB(said, where=where, remedy="cibadmin --query > cib.xml"))
+    cib = any_cib(content, where)
     newer = None
     if feature_set_newer(cib, supported):
         newer = f"it has the feature set {_shown(cib.get('crm_feature_set', ''))}, and {supported} is the newest known"
@@ -55,6 +52,20 @@ def read(content: bytes, where: str, supported: str, schema: str = SCHEMA) -> et
         remedy = "import it where that cluster's own Pacemaker is installed: hactl import --node NODE"
         raise Refused(NEWER(newer, where=where, remedy=remedy))
     return cib
+
+
+def any_cib(content: bytes, where: str) -> etree._Element:
+    """The <cib> element of any schema, also one that is newer than what is known here. Raises Refused: HA280, HA242."""
+    cib = _parse(content, where)
+    if cib.tag != "cib" or cib.find("configuration") is None:
+        said = f"its root element is {_shown(str(cib.tag))}" if cib.tag != "cib" else "it has no configuration"
+        raise Refused(NOT_A_CIB(said, where=where, remedy="cibadmin --query > cib.xml"))
+    return cib
+
+
+def is_xml(content: bytes) -> bool:
+    """Whether a file is meant to be XML: a spec in TOML never begins with an angle bracket."""
+    return content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") or content[:2] in (b"\xff\xfe", b"\xfe\xff")
 
 
 def needs_upgrade(cib: etree._Element) -> bool:

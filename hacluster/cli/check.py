@@ -12,14 +12,12 @@ from lxml import etree
 
 from hacluster import capacity, model, spec
 from hacluster.cib import compile as compiler
-from hacluster.cib import document, fencing, metadata, remote
-from hacluster.cli import catalogue, losses, render
+from hacluster.cib import fencing, reading, remote
+from hacluster.cli import catalogue, losses, render, surroundings
 from hacluster.cli.cluster import NODE, spec_path
 from hacluster.cli.world import connect
 from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
-from hacluster.lint.subject import Describe
-from hacluster.ports import Agents
 from hacluster.problems import Problem, Refused, errors
 from hacluster.spec import source
 
@@ -31,6 +29,15 @@ _FILE = typer.Argument(
     show_default=False,
     readable=False,
     allow_dash=True,
+)
+_DOMAINS = typer.Option(
+    None,
+    "--domains",
+    metavar="DIR",
+    help="with a CIB: a folder with the VMs' domain XML (NAME.xml, or called as in the CIB)",
+    show_default=False,
+    exists=True,
+    file_okay=False,
 )
 _LIVE = typer.Option(False, "--live", help="lint the running cluster instead, whoever made it")
 _LOST = typer.Option(
@@ -55,6 +62,7 @@ def register(app: typer.Typer) -> None:
 def check(
     path: Path = _FILE,
     live: bool = _LIVE,
+    domains: Path = _DOMAINS,
     node: str = NODE,
     lost: int = _LOST,
     as_json: bool = _JSON,
@@ -64,7 +72,7 @@ def check(
     accepted = catalogue.accepted(accept)
     if live and path is not None:
         raise typer.BadParameter("give either a file or --live", param_hint="--live")
-    seen = _cluster(node, lost or 0) if live else _file(path, lost)
+    seen = _cluster(node, lost or 0) if live else _file(path, lost, domains)
     told = seen.told
     render.problems(seen.found, as_json, accepted, **({} if told is None else {"losses": told.as_json()}))
     if told is not None and told.losses and not as_json:
@@ -84,16 +92,16 @@ class _Seen:
     told: capacity.Forecast | None = None
 
 
-def _file(path: Path | None, lost: int | None) -> _Seen:
+def _file(path: Path | None, lost: int | None, domains: Path | None) -> _Seen:
     """A file of either kind."""
     if path is not None and str(path) == "-":
-        return _cib(sys.stdin.buffer.read(document.LIMIT + 1), "standard input", lost or 0)
+        return _cib(sys.stdin.buffer.read(reading.LIMIT + 1), "standard input", lost or 0, domains)
     path = spec_path(path)
     unread: list[Problem] = []
-    content = source.read(path, unread, document.LIMIT)
+    content = source.read(path, unread, reading.LIMIT)
     if content is None:
         return _Seen(tuple(unread))
-    return _cib(content, str(path), lost or 0) if document.is_xml(content) else _spec(path, lost)
+    return _cib(content, str(path), lost or 0, domains) if reading.is_xml(content) else _spec(path, lost)
 
 
 def _spec(path: Path, lost: int | None) -> _Seen:
@@ -125,9 +133,10 @@ def _told(cluster: model.Cluster, lost: int | None) -> capacity.Forecast | None:
     return losses.ask_here(compiled, lost or 1, qdevice=cluster.qdevice is not None)
 
 
-def _cib(content: bytes, name: str, lost: int) -> _Seen:
-    facts = Facts(document.read(content, name))
-    found = lint(Subject(facts, describe=described(InstalledAgents())))
+def _cib(content: bytes, name: str, lost: int, domains: Path | None) -> _Seen:
+    facts = Facts(reading.any_cib(content, name))
+    known = {} if domains is None else surroundings.domains_in(domains, facts)
+    found = lint(Subject(facts, surroundings.describe(InstalledAgents()), known))
     told = losses.ask_here(facts.root, lost) if lost else None
     found = (*with_lines(found, facts), *(capacity.findings(told) if told else ()))
     return _Seen(found, f"{name}: {_summary(facts)}, and nothing stands against it", told)
@@ -136,7 +145,7 @@ def _cib(content: bytes, name: str, lost: int) -> _Seen:
 def _cluster(node: str | None, lost: int) -> _Seen:
     world = connect(node)
     facts = Facts(etree.fromstring(world.pacemaker.cib()))
-    found = lint(Subject(facts, describe=described(InstalledAgents())))
+    found = lint(surroundings.of_cluster(world, facts))
     told = losses.ask(facts.root, world.pacemaker, lost) if lost else None
     found = (*found, *(capacity.findings(told) if told else ()))
     return _Seen(found, f"the cluster has {_summary(facts)}, and nothing stands against it", told)
@@ -144,16 +153,3 @@ def _cluster(node: str | None, lost: int) -> _Seen:
 
 def _summary(facts: Facts) -> str:
     return f"{len(facts.nodes)} nodes, {len(facts.resources)} resources, {len(facts.vms)} of them VMs"
-
-
-def described(agents: Agents) -> Describe:
-    """Metadata by agent; None for an agent that is not installed here or does not say anything readable."""
-
-    def told(agent: str) -> metadata.Metadata | None:
-        text = agents.metadata(agent)
-        try:
-            return metadata.parse(text) if isinstance(text, bytes) else None
-        except ValueError:
-            return None
-
-    return told

@@ -1,14 +1,14 @@
-"""The agents installed on this machine, asked for their metadata. It runs their `meta-data` action and nothing else."""
+"""The agents installed on a machine, asked for their metadata. It runs their `meta-data` action and nothing else."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hacluster.edge import local
-from hacluster.ports import Unknown, Unreachable
+from hacluster.ports import Completed, Unknown, Unreachable
 
 OCF_ROOT = Path("/usr/lib/ocf")
 FENCE_AGENTS = Path("/usr/sbin")
@@ -17,12 +17,24 @@ _OCF = re.compile(r"ocf:([A-Za-z0-9][\w.-]*):([A-Za-z0-9][\w.+-]*)")
 _STONITH = re.compile(r"stonith:(fence_[\w-]+)")
 
 
-class InstalledAgents:
-    """Port Agents over this machine's own. An answer is kept: an agent does not change while a command runs."""
+Run = Callable[[Sequence[str], float], Completed]
+"""Runs a command within so many seconds, on the machine whose agents are asked. Raises Unreachable."""
 
-    def __init__(self, ocf_root: Path = OCF_ROOT, fence_agents: Path = FENCE_AGENTS) -> None:
+# Only what is there is run; a program that is not is exit code 127, as a shell has it.
+_IF_THERE = '[ -f "$1" ] || exit 127; exec "$@"'
+
+
+def _here(argv: Sequence[str], deadline: float) -> Completed:
+    return local.run(argv, stdin=b"", deadline=deadline)
+
+
+class InstalledAgents:
+    """Port Agents over one machine's, this one by default. An answer is kept: agents do not change within a command."""
+
+    def __init__(self, ocf_root: Path = OCF_ROOT, fence_agents: Path = FENCE_AGENTS, run: Run = _here) -> None:
         self._ocf_root = ocf_root
         self._fence_agents = fence_agents
+        self._run = run
         self._known: dict[str, bytes | Unknown | None] = {}
 
     def metadata(self, agent: str, *, deadline: float = 15.0) -> bytes | Unknown | None:
@@ -32,31 +44,32 @@ class InstalledAgents:
         return self._known[agent]
 
     def fence_agents(self) -> tuple[str, ...]:
-        """As Agents.fence_agents."""
+        """As Agents.fence_agents; of this machine."""
         return tuple(sorted(f"stonith:{path.name}" for path in self._fence_agents.glob("fence_*") if path.is_file()))
 
     def _ask(self, agent: str, deadline: float) -> bytes | Unknown | None:
         command = self._command(agent)
         if command is None:
-            own = _own().get(agent)
-            return own.read_bytes() if own is not None else None
+            return None
+        shell = ["env", f"OCF_ROOT={self._ocf_root}", "sh", "-c", _IF_THERE, "hactl-metadata", *command]
         try:
-            done = local.run(command, stdin=b"", deadline=deadline)
+            done = self._run(shell, deadline)
         except Unreachable as error:
             return Unknown(str(error))
+        if done.code == 127:
+            own = _own().get(agent)
+            return own.read_bytes() if own is not None else None
         if not done.ok:
             said = (done.err or done.out).decode(errors="replace").strip().rpartition("\n")[2]
             return Unknown(f"{agent} does not say its metadata: {said or f'exit code {done.code}'}")
         return done.out
 
     def _command(self, agent: str) -> list[str] | None:
-        """What prints an agent's metadata; None when no such agent is installed."""
+        """What prints an agent's metadata; None for a name that no agent has."""
         if (ocf := _OCF.fullmatch(agent)) is not None:
-            path = self._ocf_root / "resource.d" / ocf[1] / ocf[2]
-            return ["env", f"OCF_ROOT={self._ocf_root}", str(path), "meta-data"] if path.is_file() else None
+            return [str(self._ocf_root / "resource.d" / ocf[1] / ocf[2]), "meta-data"]
         if (stonith := _STONITH.fullmatch(agent)) is not None:
-            path = self._fence_agents / stonith[1]
-            return [str(path), "-o", "metadata"] if path.is_file() else None
+            return [str(self._fence_agents / stonith[1]), "-o", "metadata"]
         return None
 
 

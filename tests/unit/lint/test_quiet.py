@@ -10,9 +10,9 @@ import pytest
 from lxml import etree
 
 from hacluster import spec
-from hacluster.cib import document
+from hacluster.cib import reading
 from hacluster.cib.compile import compile_element
-from hacluster.cli.check import described
+from hacluster.cli.surroundings import describe
 from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
 from hacluster.problems import Problem
@@ -50,7 +50,7 @@ def test_what_hactl_compiles_has_nothing_against_it(example: str) -> None:
     if cluster is None or not cluster.vms:
         pytest.skip(f"not a cluster's spec: {found}")
     domains = {vm.name: vm.domain_xml for vm in cluster.vms}
-    found = lint(Subject(Facts(compile_element(cluster)), described(InstalledAgents()), domains))
+    found = lint(Subject(Facts(compile_element(cluster)), describe(InstalledAgents()), domains))
     assert {problem.code for problem in found} <= {"HA818"}, "the lab's boards are its only fencing"
 
 
@@ -134,7 +134,7 @@ def test_a_volume_is_known_by_both_its_names(path: str) -> None:
 
 def test_a_file_finding_names_its_line() -> None:
     text = CIB.replace('name="allow-migrate"', 'name="allow-migration"')
-    facts = Facts(document.read(text.encode(), "x"))
+    facts = Facts(reading.any_cib(text.encode(), "x"))
     found = with_lines(lint(Subject(facts, AGENTS.get)), facts)
     (slip,) = (p for p in found if p.code == "HA825")
     assert dict(slip.facts)["line"] == str(text[: text.index('<primitive id="web"')].count("\n") + 1)
@@ -159,6 +159,6 @@ def test_every_cib_of_a_corpus_is_linted() -> None:
     paths = sorted(Path(CORPUS).glob("*.xml"))
     assert paths
     for path in paths:
-        facts = Facts(document.read(path.read_bytes(), path.name))
+        facts = Facts(reading.any_cib(path.read_bytes(), path.name))
         for problem in with_lines(lint(Subject(facts, AGENTS.get)), facts):
             assert problem.message and problem.remedy, path
