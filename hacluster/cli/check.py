@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List  # noqa: UP035 - Debian 12's typer 0.7 reads option types at run time and knows this one
@@ -139,7 +140,7 @@ def _cib(content: bytes, name: str, lost: int, domains: Path | None) -> _Seen:
     found = lint(Subject(facts, surroundings.describe(InstalledAgents()), known))
     told = losses.ask_here(facts.root, lost) if lost else None
     found = (*with_lines(found, facts), *(capacity.findings(told) if told else ()))
-    return _Seen(found, f"{name}: {_summary(facts)}, and nothing stands against it", told)
+    return _Seen(found, f"{name}: {_summary(facts, found)}", told)
 
 
 def _cluster(node: str | None, lost: int) -> _Seen:
@@ -148,8 +149,10 @@ def _cluster(node: str | None, lost: int) -> _Seen:
     found = lint(surroundings.of_cluster(world, facts))
     told = losses.ask(facts.root, world.pacemaker, lost) if lost else None
     found = (*found, *(capacity.findings(told) if told else ()))
-    return _Seen(found, f"the cluster has {_summary(facts)}, and nothing stands against it", told)
+    return _Seen(found, f"the cluster: {_summary(facts, found)}", told)
 
 
-def _summary(facts: Facts) -> str:
-    return f"{len(facts.nodes)} nodes, {len(facts.resources)} resources, {len(facts.vms)} of them VMs"
+def _summary(facts: Facts, found: Sequence[Problem]) -> str:
+    """What was looked at, and that no error was found in it."""
+    seen = f"{len(facts.nodes)} nodes, {len(facts.resources)} resources, {len(facts.vms)} of them VMs"
+    return f"{seen}: no errors, warnings: {len(found)}" if found else f"{seen}, and nothing stands against it"

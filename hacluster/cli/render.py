@@ -14,8 +14,8 @@ from hacluster.problems import Problem, errors
 # A file or a pipe has no width of its own, and tables that are broken at 80 columns are hard to search.
 _WIDE = 200
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else _WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else _WIDE)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 _COLOUR = {"error": "bold red", "warning": "yellow", "accepted": "yellow"}
 

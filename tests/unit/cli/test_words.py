@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from hacluster.cli import render
 from hacluster.cli.catalogue import load
+from hacluster.problems import Problem
 from tests.unit.cli.shell import EXAMPLES, hactl
 
 
@@ -58,3 +60,8 @@ def test_a_dash_is_standard_output(tmp_path: Path) -> None:
     done = hactl("compile", EXAMPLES / "kvm-cluster.toml", "-o", "-", shell=f'cd {tmp_path} && "$@"')
     assert done.stdout.startswith("<?xml")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_agents_name_is_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    render.problems([Problem("HA000", "ocf:heartbeat:VirtualDomain")])
+    assert "ocf:heartbeat:VirtualDomain" in capsys.readouterr().err
