@@ -142,7 +142,7 @@ def moved(cib: etree._Element, resource: str, source: str, target: str) -> bytes
             continue
         for recorded in state.iterfind("./lrm/lrm_resources/lrm_resource"):
             if recorded.get("id") == resource:
-                _pretend(recorded, resource, state.get("uname") == target, _started(cib, resource, source))
+                _pretend(recorded, resource, state.get("uname") == target, _started(cib, resource, source), _later(cib))
     text: bytes = etree.tostring(copy)
     return text
 
@@ -152,7 +152,7 @@ def stopped(cib: etree._Element, resource: str, node: str) -> bytes:
     copy: etree._Element = etree.fromstring(etree.tostring(cib))
     for recorded in copy.iterfind(f"./status/node_state[@uname='{node}']/lrm/lrm_resources/lrm_resource"):
         if recorded.get("id") == resource:
-            _pretend(recorded, resource, False, _started(cib, resource, node))
+            _pretend(recorded, resource, False, _started(cib, resource, node), _later(cib))
     text: bytes = etree.tostring(copy)
     return text
 
@@ -167,10 +167,21 @@ def _started(cib: etree._Element, resource: str, node: str) -> etree._Element | 
     return max(records, key=lambda op: int(op.get("call-id", "-1")), default=None)
 
 
-def _pretend(recorded: etree._Element, resource: str, here: bool, start: etree._Element | None) -> None:
+def _later(cib: etree._Element) -> dict[str, str]:
+    """The call-id and the time of an operation after all that are recorded. Nodes have no common order but the time:
+    of a migration to a node and a stop there in the same second, Pacemaker takes the migration for the later one."""
+    calls = [int(op.get("call-id", "0")) for op in cib.iterfind("./status//lrm_rsc_op")]
+    times = [int(op.get("last-rc-change", "0")) for op in cib.iterfind("./status//lrm_rsc_op")]
+    return {"call-id": str(max(calls, default=0) + 1), "last-rc-change": str(max(times, default=0) + 1)}
+
+
+def _pretend(
+    recorded: etree._Element, resource: str, here: bool, start: etree._Element | None, later: Mapping[str, str]
+) -> None:
     for op in list(recorded):
         recorded.remove(op)
     record = etree.SubElement(recorded, "lrm_rsc_op", {} if start is None else dict(start.attrib))
+    record.attrib.update(later)
     name, code = ("start", "0") if here else ("stop", "0")
     record.set("id", f"{resource}_last_0")
     record.set("operation_key", f"{resource}_{name}_0")

@@ -31,6 +31,8 @@ MEMBERSHIP = 5.0
 """Seconds between two looks whether the target is still in the cluster, while its memory is copied."""
 NAMESPACE = "https://hacluster.invalid/move/1"
 
+TOLD = 1.0
+"""Seconds for the target's word that a copy is complete; virsh's own word, which takes its place, comes in 0.2 s."""
 RELEASE = 30.0
 """Seconds that the gate of a VM that has arrived may take to close. Measured in the lab with a node that needed
 fencing: all recovery waited for the move, and the move for the fencing, up to the timeout of migrate_to."""
@@ -58,7 +60,7 @@ def migrate_to(vm: Vm, deadline: Deadline) -> int:
     try:
         _open_gate(vm, lock, nonce)
         result = _migrate(vm, deadline, mark_move(xml, nonce, sight.state == "paused"), sight)
-        return _conclude(vm, lock, result, deadline)
+        return codes.SUCCESS if result is None else _conclude(vm, lock, result, deadline)
     finally:
         state.remove(marker)
 
@@ -135,8 +137,8 @@ def mark_move(xml: str, nonce: str, paused: bool) -> str:
     return xml.replace("</uuid>", f"</uuid><metadata>{note}</metadata>", 1)
 
 
-def _migrate(vm: Vm, deadline: Deadline, xml: str, sight: Sight) -> Result:
-    """The copy itself, to its end or ours."""
+def _migrate(vm: Vm, deadline: Deadline, xml: str, sight: Sight) -> Result | None:
+    """The copy itself, to its end or ours; None when it has proved to be over before virsh says so."""
     path = state.path(vm.uuid, ".move.xml")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(xml)
@@ -152,21 +154,22 @@ def _migrate(vm: Vm, deadline: Deadline, xml: str, sight: Sight) -> Result:
             client.wait(2.0)
             client.kill()
             return Result(1, "", f"error: cancelled, {why}")
-        return client.result()
+        return None if why is None else client.result()
     finally:
         state.remove(path)
 
 
-def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
-    """Wait for the client, to its end: an empty text; else why it is to be cancelled.
+def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str | None:
+    """Wait for the client, to its end: an empty text; else why it is to be cancelled. None: it need not be waited for.
 
     A target that has left the cluster sends nothing any more, and TCP would wait for it for minutes. While any other
     member is lost, Pacemaker fences it, and recovers its VMs, only once the operations in flight have ended: a planned
     move has to wait then. Once the guest runs on the target and its pages follow, only the operation's own deadline
     counts: a cancelled post-copy costs the guest its memory.
 
-    libvirt sleeps some 0.3 s between killing the source's QEMU and saying so. The guest is paused on the target
-    meanwhile, so the gate is closed as soon as that very QEMU is seen to end.
+    libvirt sleeps some 0.2 s between killing the source's QEMU and saying so. The guest is paused on the target
+    meanwhile, so the gate is closed as soon as that very QEMU is seen to end; and where that was the last step of the
+    move, nothing that virsh still has to say changes anything.
     """
     longest = deadline.left(keep=AFTERWARDS)
     until = time.monotonic() + min(vm.migration_timeout, longest)
@@ -184,7 +187,8 @@ def _attend(vm: Vm, client: Command, sight: Sight, deadline: Deadline) -> str:
                     return late
                 until = latest
             elif not proof.alive(proof.Process(sight.pid, sight.start, "")):
-                _close_behind(vm, sight)
+                if _close_behind(vm, sight):
+                    return None
                 return "" if client.wait(until - time.monotonic()) else late
             elif time.monotonic() - looked < MEMBERSHIP:
                 time.sleep(0.05)  # its leader is dead, but a thread of it is not yet
@@ -208,8 +212,12 @@ def _members(qemu: int) -> frozenset[str]:
     return frozenset(told.out.split()) if told.code == 0 else frozenset()
 
 
-def _close_behind(vm: Vm, before: Sight) -> None:
+def _close_behind(vm: Vm, before: Sight) -> bool:
     """The source's QEMU has ended while the gate was open: give the lock back, so that the target may seal.
+
+    True when the move is over: that end was its last step, the lock is given back, and the target's libvirt calls the
+    copy complete. It does so once virsh has had it finish, after which virsh only has the source's QEMU ended: as that
+    has happened, virsh may be left behind, and dies with us (libvirt goes on clearing away, and a stop waits for it).
 
     libvirt's status file still shows the state that it ended in: paused for the migration, if its end was the last step
     of the move (one that an operator had paused before is not paused anew). A guest that ran when it ended, or was let
@@ -218,13 +226,28 @@ def _close_behind(vm: Vm, before: Sight) -> None:
     """
     lock, end = RunLock(vm.uuid), look(vm.name, vm.uuid)
     if not end.state:
-        return
-    if (end.state, end.reason) == ("paused", "migration") or (before.state == end.state == "paused"):
+        return False
+    uri, _ = destination(vm)
+    there = Command(["virsh", "-q", "-c", uri, "domstate", "--reason", vm.uuid])
+    if handed := (end.state, end.reason) == ("paused", "migration") or (before.state == end.state == "paused"):
         lock.ended()
     try:
         lock.release(lambda: proof.presence(vm.uuid, None, ended=True), LOCK)
     except DlmError as problem:
         codes.log(vm.name, f"its gate stays open for now: {problem}", warning=True)
+        handed = False
+    if not there.wait(TOLD):
+        there.kill()
+    if not handed or not _finished(there.result()):
+        return False
+    codes.log(vm.name, f"its QEMU has ended here, and {vm.target} has it")
+    return True
+
+
+def _finished(told: Result) -> bool:
+    """Whether the target's libvirt has ended the move: its copy waits for us, or goes on already. Until then it is
+    paused, too, but for the migration."""
+    return told.code == 0 and (told.out.startswith("running") or told.out.strip() == "paused (user)")
 
 
 def _allow_downtime(vm: Vm, client: Command) -> None:

@@ -122,7 +122,6 @@ class Migration:
         self._phase = "confirm"
         self._source.call("confirm", lambda: self._leave(here), KEEPALIVE)
         self._phase = "over"
-        self._line.point("migration is over", self._source.machine.name, here.name)
 
     def _reply(self) -> None:
         if self._line.lose_reply or not self._hears():
@@ -139,8 +138,9 @@ class Migration:
         self._line.point("migration finishes", self._target.machine.name, there.name)
 
     def _leave(self, here: Domain) -> None:
-        """The source's part is over: its QEMU ends as the last step of the move."""
+        """The source's part is over: its QEMU ends as the last step of the move. The client may be gone by now."""
         self._source.take_down(here)
+        self._line.point("migration is over", self._source.machine.name, here.name)
 
     def _go_on(self, here: Domain) -> None:
         here.job, here.progress = "", {}

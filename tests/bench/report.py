@@ -19,20 +19,22 @@ def moves(console: Console, found: Moves) -> None:
     """Seconds, pause, what is left behind, and whether the exit code can be believed."""
     table = _table(
         "Live moves of the same counting guest on a block disk, in turns: median (min-max)",
-        "command", "wall", "/ hactl", "guest's pause", "unmoved", "/ hactl",
+        "command", "wall", "/ hactl", "migrating", "/ hactl", "guest's pause", "unmoved", "/ hactl",
         "moved live", "exit code true", "left behind", "CIB writes",
     )  # fmt: skip
-    ours = found.series(HACTL, "seconds").median, found.series(HACTL, "pause_ms").median
+    ours = {name: found.series(HACTL, name).median for name in ("seconds", "copying_ms", "pause_ms")}
     for way, done in found.by_way.items():
-        wall, pause = found.series(way, "seconds"), found.series(way, "pause_ms")
+        wall, copying, pause = (found.series(way, name) for name in ours)
         left = sorted({each for move in done for each in move.left})
         table.add_row(
             way,
             str(wall),
-            told(ratio(wall.median, ours[0])),
+            told(ratio(wall.median, ours["seconds"])),
+            str(copying),
+            told(ratio(copying.median, ours["copying_ms"])),
             str(pause),
             f"{found.series(way, 'quiet_ms').median:.0f} ms",
-            told(ratio(pause.median, ours[1])),
+            told(ratio(pause.median, ours["pause_ms"])),
             f"{sum(move.outcome == 'moved live' for move in done)} of {len(done)}",
             f"{sum(move.truthful for move in done)} of {len(done)}",
             ", ".join(left) or "nothing",
@@ -40,8 +42,8 @@ def moves(console: Console, found: Moves) -> None:
         )
     console.print(table)
     console.print(
-        "The pause is the longest time without a record on the guest's disk, which gets one every "
-        f"{PERIOD_MS} ms; unmoved is the\n"
+        "Migrating is the agent's migrate_to as Pacemaker recorded it, and for virsh the whole command. The pause is\n"
+        f"the longest time without a record on the guest's disk, which gets one every {PERIOD_MS} ms; unmoved is the\n"
         f"same over {moving.QUIET:.0f} s before. virsh moves a guest that no cluster knows: the floor. "
         "pcs's has autoset_utilization_* off.\n"
     )

@@ -9,6 +9,7 @@ import pytest
 
 from hacluster.guard import state
 from hacluster.guard.child import Command, Result
+from hacluster.guard.dlm import Unknown
 from hacluster.guard.lock import RunLock
 from resource_agents import moving
 from resource_agents.vm import Deadline, Sight, Vm
@@ -91,5 +92,37 @@ def test_only_a_guest_that_was_paused_by_the_move_itself_is_handed_over(
     monkeypatch.setattr(moving, "look", lambda *_: after)
     monkeypatch.setattr(RunLock, "ended", lambda _lock: said.append("ended"))
     monkeypatch.setattr(RunLock, "release", lambda *_: said.append("released"))
-    moving._close_behind(Vm(MOVED), before)
+    monkeypatch.setattr(moving, "Command", lambda _argv: Asked(Result(0, "paused (user)\n\n", "")))
+    assert moving._close_behind(Vm(MOVED), before) == (told == "handed over")
     assert said == {"handed over": ["ended", "released"], "outrun": ["released"], "nothing yet": []}[told]
+
+
+@pytest.mark.parametrize(
+    ("answer", "over"),
+    [
+        (Result(0, "paused (user)\n\n", ""), True),
+        (Result(0, "running (unpaused)\n\n", ""), True),
+        (Result(0, "paused (migration)\n\n", ""), False),
+        (Result(0, "paused (starting up)\n\n", ""), False),
+        (Result(1, "", "error: Domain not found"), False),
+        (Result(None, "", ""), False),
+    ],
+    ids=["waits for us", "goes on", "not finished", "not there yet", "not there", "no answer"],
+)
+@pytest.mark.parametrize("closes", [True, False], ids=["the gate closes", "it does not"])
+def test_virsh_is_left_behind_only_when_the_target_calls_the_copy_complete(
+    monkeypatch: pytest.MonkeyPatch, answer: Result, over: bool, closes: bool
+) -> None:
+    """A source's QEMU that was killed before virsh had the target finish would lose the copy with virsh."""
+    end = Sight()
+    end.state, end.reason = "paused", "migration"
+
+    def release(*_: object) -> None:
+        if not closes:
+            raise Unknown("no answer")
+
+    monkeypatch.setattr(moving, "look", lambda *_: end)
+    monkeypatch.setattr(moving, "Command", lambda _argv: Asked(answer))
+    monkeypatch.setattr(RunLock, "ended", lambda _lock: None)
+    monkeypatch.setattr(RunLock, "release", release)
+    assert moving._close_behind(Vm(MOVED), Sight()) == (over and closes)

@@ -67,7 +67,7 @@ def test_what_became_of_a_guest(places: list[str], restarted: bool, outcome: str
     [(0, "moved live", True), (0, "restarted there", False), (1, "stayed", True), (1, "moved live", False)],
 )
 def test_an_exit_code_is_true_when_zero_means_moved_live(exit_code: int, outcome: str, truthful: bool) -> None:
-    assert Move("x", 1.0, exit_code, outcome, 100, 60, (), 0).truthful is truthful
+    assert Move("x", 1.0, exit_code, outcome, 100, 60, (), 0, 600.0).truthful is truthful
 
 
 def test_an_agent_gets_its_parameters_as_pacemaker_passes_them() -> None:

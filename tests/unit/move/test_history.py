@@ -104,3 +104,16 @@ def test_after_a_move_the_record_says_started_there_and_stopped_here(expected: i
     (started,) = after.iterfind(".//node_state[@uname='n2']//lrm_rsc_op")
     assert started.get("transition-key") == "0:0:0:aaaa", "the scheduler would take it for a failure"
     assert started.get("op-digest") == "d1", "the scheduler would see changed parameters"
+
+
+def test_after_a_move_its_records_are_later_than_all_that_is_recorded() -> None:
+    """Pacemaker takes a stop of the same second for earlier than a migration to that node, which then counts."""
+    live = cib(n1=record("migrate_from", 0, 62), n2=record("monitor", 7, 2), n3=record("migrate_to", 0, 70))
+    for op in live.iter("lrm_rsc_op"):
+        op.set("last-rc-change", "1795192679")
+    after = etree.fromstring(history.moved(live, "web", "n1", "n2"))
+    (old,) = after.iterfind(".//node_state[@uname='n3']//lrm_rsc_op")
+    for node in ("n1", "n2"):
+        (new,) = after.iterfind(f".//node_state[@uname='{node}']//lrm_rsc_op")
+        for name in ("last-rc-change", "call-id"):
+            assert int(new.get(name)) > int(old.get(name))
