@@ -80,7 +80,7 @@ def import_(
     file, residue = _names(output)
     made = import_cib(element, sources, origin=origin, spec=file.name, residue=residue)
     if output is not None and not dry_run:
-        _write(file.parent, made)
+        write(file.parent, made)
     if as_json:
         render.json_out(_document(made, file, written=output is not None and not dry_run))
         return
@@ -166,7 +166,7 @@ def _names(output: Path | None) -> tuple[Path, str]:
     return output / SPEC, RESIDUE
 
 
-def _write(folder: Path, made: Imported) -> None:
+def write(folder: Path, made: Imported) -> None:
     """Write all files, or none: what is there already is found first."""
     paths = {name: folder / name for name in made.files}
     if taken := [path for path in paths.values() if os.path.lexists(path)]:
