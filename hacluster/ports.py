@@ -329,6 +329,10 @@ class Pacemaker(Protocol):
         """What the scheduler would do with this CIB: crm_simulate's XML (or the transition graph)."""
         ...
 
+    def foresee(self, cib: bytes) -> tuple[bytes, bytes]:
+        """Both of what `simulate` tells, from one run of the scheduler; the graph is empty where there is none."""
+        ...
+
     def idle(self) -> bool | Unknown:
         """Whether no transition is running or pending on the DC."""
         ...

@@ -7,5 +7,6 @@ matters, and it is atomic: whatever is interrupted before it has changed nothing
 
 from hacluster.apply.prepare import Prepared, prepare
 from hacluster.apply.run import Applied, apply
+from hacluster.apply.written import prepare as prepare_written
 
-__all__ = ["Applied", "Prepared", "apply", "prepare"]
+__all__ = ["Applied", "Prepared", "apply", "prepare", "prepare_written"]

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from lxml import etree
+
 from hacluster.cib import names
 from hacluster.model import Cluster, Vm
 from hacluster.problems import Problem, kind
@@ -32,7 +34,7 @@ class File:
 
     path: str
     content: bytes
-    kind: Literal["domain XML", "secret"]
+    kind: Literal["domain XML", "secret", "record"]
     about: str
 
 
@@ -86,6 +88,13 @@ def lacking(node: str, files: Iterable[File], domain_files: Iterable[str], there
         node,
         tuple(f for f in files if (f.path not in have if f.kind == "domain XML" else there.get(f.path) != f.content)),
     )
+
+
+def named(cib: etree._Element) -> frozenset[str]:
+    """Every domain file that a CIB names, whatever agent its VM has."""
+    pairs = cib.iterfind("./configuration/resources//instance_attributes/nvpair[@name='config']")
+    paths = (pair.get("value", "") for pair in pairs)
+    return frozenset(path for path in paths if path.startswith(f"{names.DOMAIN_DIRECTORY}/"))
 
 
 def obsolete(domain_files: Iterable[str], cib_paths: Iterable[str]) -> tuple[str, ...]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lxml import etree
 
-from hacluster.apply import delivery
+from hacluster.apply import delivery, past
 from hacluster.apply.delivery import Delivery, File
+from hacluster.apply.record import Record, as_cib
 from hacluster.cib import compile as compiler
 from hacluster.cib import merge, simulate
-from hacluster.model import Cluster
+from hacluster.model import Cluster, SecretRef
 from hacluster.observe import Observation, leases, observe
-from hacluster.observe.read import node_names
-from hacluster.plan import Plan, make
+from hacluster.observe.read import node_names, version
+from hacluster.plan import Foreseen, Plan, make
 from hacluster.ports import HostFacts, Secrets, Unknown, World
 from hacluster.problems import Problem, Refused, kind
 
@@ -27,16 +29,30 @@ NODE_SILENT = kind(
 )
 
 
+NOT_THEIRS = kind(
+    "HA353",
+    "There is nothing of somebody else's to keep",
+    "--keep names a thing that hactl owns and somebody else changed, as the plan shows it.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan, what was seen for it, and the files that the nodes lack."""
+    """A plan, what was seen for it, and the files that the nodes lack.
 
-    cluster: Cluster
-    compiled: etree._Element
+    `before` is the live CIB that it was made from. `wanted` is what the spec compiled to, as a configuration's XML;
+    `last` the record of the apply before this one, as `named` in the CIB; `undoes` is the record that is taken back.
+    """
+
     plan: Plan
+    before: etree._Element
+    wanted: str
     seen: Observation
     deliveries: tuple[Delivery, ...]
     problems: tuple[Problem, ...]
+    files: tuple[File, ...] = ()
+    last: Record | None = None
+    undoes: str = ""
 
     @property
     def nothing(self) -> bool:
@@ -44,61 +60,153 @@ class Prepared:
         return self.plan.nothing and not any(delivery.files for delivery in self.deliveries)
 
 
-def prepare(world: World, secrets: Secrets, cluster: Cluster) -> Prepared:
-    """Plan the cluster. Raises Refused when there is no cluster, a secret cannot be read, or the spec not compiled."""
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The cluster at one moment: its CIB as it was read, its nodes' facts, and the record of what was last applied."""
+
+    raw: bytes
+    live: etree._Element
+    facts: Mapping[str, HostFacts | Unknown]
+    seen: Observation
+    last: Record | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def base(self) -> etree._Element | None:
+        """What was wanted when it was last applied; None where nobody knows."""
+        return as_cib(self.last.wanted) if self.last is not None and self.last.wanted else None
+
+    @property
+    def since(self) -> int | None:
+        """How often the CIB was changed since then; None where nobody knows."""
+        return None if self.last is None else version(self.live)[1] - self.last.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to become of the cluster: the merged CIB, the nodes that are to have these files, and what is said of it
+    already. `command` is what is typed to go on."""
+
+    merged: merge.Merged
+    nodes: tuple[str, ...]
+    files: tuple[File, ...]
+    wanted: str
+    problems: tuple[Problem, ...] = ()
+    undoes: str = ""
+    command: str = "hactl apply"
+
+
+def prepare(world: World, secrets: Secrets, cluster: Cluster, keep: frozenset[str] = frozenset()) -> Prepared:
+    """Plan the cluster. On the things in `keep`, others' word wins over the spec's.
+
+    Raises Refused when there is no cluster, a secret cannot be read, or the spec not compiled.
+    """
     values = read_secrets(secrets, cluster)
     compiled = compiler.compile_element(cluster)
-    raw = world.pacemaker.cib()
-    spec_nodes = tuple(node.name for node in cluster.nodes)
-    facts = world.hosts.facts(sorted({*spec_nodes, *node_names(raw)}))
-    seen = observe(raw, world.pacemaker.monitor(), facts, world.clock.wall())
-    live = etree.fromstring(raw)
-    merged = merge.merge(live, compiled)
-    text = merged.as_bytes()
-    plan = make(
-        live,
-        merged,
-        simulate.parse(world.pacemaker.simulate(raw)),
-        simulate.parse(world.pacemaker.simulate(text)),
-        seen=seen,
-        nodes=spec_nodes,
-        invalid=world.pacemaker.verify(text),
-    )
-    files = delivery.wanted(cluster, values)
-    found: list[Problem] = [*plan.problems]
-    deliveries = []
-    for node in spec_nodes:
-        lacks = _lacks(world, node, files, facts)
-        if isinstance(lacks, Delivery):
-            deliveries.append(lacks)
-        else:
-            found.append(
-                NODE_SILENT(
-                    f"{node} cannot be given its files: {lacks.reason}",
-                    where=f"node {node}",
-                    remedy=f"ssh root@{node} true; or leave it out for now: --accept {NODE_SILENT.code}",
-                )
+    nodes = tuple(node.name for node in cluster.nodes)
+    sight = look(world, nodes)
+    merged = merge.merge(sight.live, compiled, sight.base, keep)
+    if useless := sorted(keep - {each.id for each in merged.theirs if each.kind != "addition"}):
+        raise Refused(
+            NOT_THEIRS(
+                f"nobody else has changed {', '.join(useless)} since the last apply",
+                where="--keep",
+                remedy="hactl plan",
+                to_keep=", ".join(sorted({each.id for each in merged.theirs})) or "nothing",
             )
-    found += leases.unready(
-        cluster.lock_driver,
-        {name: told.leases for name, told in facts.items() if name in spec_nodes and isinstance(told, HostFacts)},
+        )
+    wanted = etree.tostring(compiled.find("configuration"), encoding="unicode")
+    return plan_for(world, sight, Goal(merged, nodes, delivery.wanted(cluster, values), wanted))
+
+
+def look(world: World, nodes: Iterable[str]) -> Sight:
+    """See the cluster, all that can be asked at once at once. Raises Refused when there is none, Unreachable."""
+    raw = world.pacemaker.cib()
+    live = etree.fromstring(raw)
+    every = sorted({*nodes, *node_names(raw)})
+    with ThreadPoolExecutor(2) as pool:
+        facts, monitor = pool.submit(world.hosts.facts, every), pool.submit(world.pacemaker.monitor)
+        last, problems = past.last(world, live, every)
+        seen = observe(raw, monitor.result(), facts.result(), world.clock.wall())
+        return Sight(raw, live, facts.result(), seen, last, problems)
+
+
+def plan_for(world: World, sight: Sight, goal: Goal) -> Prepared:
+    """The plan for a goal, from what was seen."""
+    plan = make(
+        sight.live,
+        goal.merged,
+        foresee(world, sight.raw, goal.merged),
+        seen=sight.seen,
+        nodes=goal.nodes,
+        since=sight.since,
+        command=goal.command,
     )
-    return Prepared(cluster, compiled, plan, seen, tuple(deliveries), tuple(found))
+    found: list[Problem] = [*sight.problems, *goal.problems, *plan.problems]
+    deliveries = []
+    with ThreadPoolExecutor(16) as pool:
+        asked = pool.map(lambda node: _lacks(world, node, goal.files, sight.facts), goal.nodes)
+        for node, lacks in zip(goal.nodes, asked, strict=True):
+            if isinstance(lacks, Delivery):
+                deliveries.append(lacks)
+            else:
+                found.append(
+                    NODE_SILENT(
+                        f"{node} cannot be given its files: {lacks.reason}",
+                        where=f"node {node}",
+                        remedy=f"ssh root@{node} true; or leave it out for now: --accept {NODE_SILENT.code}",
+                    )
+                )
+    told = {name: host.leases for name, host in sight.facts.items() if isinstance(host, HostFacts)}
+    found += leases.unready(
+        leases.wanted(goal.merged.cib), {name: host for name, host in told.items() if name in goal.nodes}
+    )
+    return Prepared(
+        plan,
+        sight.live,
+        goal.wanted,
+        sight.seen,
+        tuple(deliveries),
+        tuple(found),
+        goal.files,
+        sight.last,
+        goal.undoes,
+    )
+
+
+def foresee(world: World, raw: bytes, merged: merge.Merged) -> Foreseen:
+    """Ask Pacemaker's own tools about the CIB as it is and as it would be, all at once. Where nothing would change,
+    only the first is asked."""
+    with ThreadPoolExecutor(3) as pool:
+        now = pool.submit(world.pacemaker.simulate, raw)
+        if not merged.changes:
+            same = simulate.parse(now.result())
+            return Foreseen(same, same)
+        text = merged.as_bytes()
+        then, invalid = pool.submit(world.pacemaker.foresee, text), pool.submit(world.pacemaker.verify, text)
+        actions, graph = then.result()
+        return Foreseen(simulate.parse(now.result()), simulate.parse(actions), graph, invalid.result())
 
 
 def read_secrets(secrets: Secrets, cluster: Cluster) -> Mapping[tuple[str, str], str]:
     """Every fence device's secrets, by (device, parameter). Raises Refused with all that cannot be used."""
+    return secret_values(
+        secrets,
+        {(device.name, name): ref for device in cluster.fence_devices for name, ref in device.secrets.items()},
+    )
+
+
+def secret_values(secrets: Secrets, refs: Mapping[tuple[str, str], SecretRef]) -> Mapping[tuple[str, str], str]:
+    """The values of secrets. Raises Refused with all that cannot be read or used."""
     values: dict[tuple[str, str], str] = {}
     found: list[Problem] = []
-    for device in cluster.fence_devices:
-        for parameter, ref in device.secrets.items():
-            where = f"fence_devices.{device.name}.{parameter}"
-            try:
-                values[device.name, parameter] = secrets.read(ref.scheme, ref.argument)
-            except Refused as no:
-                found += no.problems
-            else:
-                found += delivery.secret_problems(where, values[device.name, parameter])
+    for (device, parameter), ref in refs.items():
+        try:
+            values[device, parameter] = secrets.read(ref.scheme, ref.argument)
+        except Refused as no:
+            found += no.problems
+        else:
+            found += delivery.secret_problems(f"fence_devices.{device}.{parameter}", values[device, parameter])
     if found:
         raise Refused(found)
     return values
@@ -112,7 +220,8 @@ def _lacks(
         return told
     if told.domain_files is None:
         return Unknown("it could not list its domain files")
-    there = world.hosts.read(node, list(_secret_paths(files)))
+    secret = list(_secret_paths(files))
+    there = world.hosts.read(node, secret) if secret else {}
     if isinstance(there, Unknown):
         return there
     return delivery.lacking(node, files, told.domain_files, there)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 
 import structlog
 import tenacity
 from lxml import etree
 
-from hacluster.apply import delivery, settle
-from hacluster.apply.delivery import Delivery
+from hacluster.apply import delivery, past, record, settle
+from hacluster.apply.delivery import Delivery, File
 from hacluster.apply.prepare import Prepared
-from hacluster.cib import managed, merge
+from hacluster.cib import difference
+from hacluster.cib.difference import configuration
 from hacluster.observe.read import version
-from hacluster.ports import Conflict, HostFacts, NodeFile, Unreachable, World
+from hacluster.plan import describe
+from hacluster.ports import Conflict, HostFacts, NodeFile, Unknown, Unreachable, World
 from hacluster.problems import Problem, Refused, errors, kind
 
 log = structlog.get_logger(__name__)
@@ -37,6 +43,7 @@ NOT_DELIVERED = kind(
 )
 
 _ATTEMPTS = 12
+_TOLD = 8
 # How long a push waits for a transition to end before it tries all the same, in seconds.
 _STILLNESS = 20.0
 
@@ -71,8 +78,10 @@ def apply(
     begun = world.clock.now()
     delivered, pruned = deliver(world, prepared.deliveries, tell), 0
     if not prepared.plan.nothing:
+        noted = note(world, prepared)
         tell("pushing the configuration")
-        push(world, prepared)
+        push(world, prepared, noted.name)
+        past.forget(world, noted.dropped, noted.nodes)
         settle.settle(world, prepared, tell, wait)
         pruned = prune(world, prepared)
     return Applied(not prepared.plan.nothing, delivered, pruned, world.clock.now() - begun)
@@ -84,7 +93,12 @@ def deliver(world: World, deliveries: Sequence[Delivery], tell: Tell) -> int:
     if not needy:
         return 0
     tell(f"files for {', '.join(each.node for each in needy)}")
+    _put(world, needy)
+    log.info("delivered", files={each.node: [file.path for file in each.files] for each in needy})
+    return sum(len(each.files) for each in needy)
 
+
+def _put(world: World, deliveries: Sequence[Delivery]) -> None:
     def one(each: Delivery) -> Problem | None:
         try:
             world.hosts.put(each.node, [NodeFile(file.path, file.content) for file in each.files])
@@ -92,19 +106,63 @@ def deliver(world: World, deliveries: Sequence[Delivery], tell: Tell) -> int:
             return NOT_DELIVERED(str(error), where=f"node {each.node}", remedy="hactl status, then hactl apply again")
         return None
 
-    with ThreadPoolExecutor(min(16, len(needy))) as pool:
-        failed = [problem for problem in pool.map(one, needy) if problem is not None]
+    with ThreadPoolExecutor(16) as pool:
+        failed = [problem for problem in pool.map(one, deliveries) if problem is not None]
     if failed:
         raise Refused(failed)
-    log.info("delivered", files={each.node: [file.path for file in each.files] for each in needy})
-    return sum(len(each.files) for each in needy)
 
 
-def push(world: World, prepared: Prepared) -> None:
-    """Push as a compare-and-set against the planned configuration.
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The record of this apply: its checksum, the nodes that have it, and records that are too old to be kept."""
 
-    A change of the status alone makes a push fail too; then it is merged onto the newer CIB and pushed again, a bounded
-    number of times. Raises Refused when the configuration itself is no longer the planned one.
+    name: str
+    nodes: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def note(world: World, prepared: Prepared) -> Noted:
+    """Give every node the record of this apply, before the push that names it. Raises Refused naming every failure."""
+    desired = etree.fromstring(prepared.plan.desired)
+    parent = record.applied(prepared.before)
+    earlier = (parent, *(prepared.last.ancestors if prepared.last is not None else ())) if parent else ()
+    told = [f"{change.kind} {change.noun} {change.ident}" for change in prepared.plan.changes]
+    made = record.Record(
+        at=world.clock.wall(),
+        by=f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}",
+        # The push itself counts as one more change.
+        epoch=prepared.plan.planned[1] + 1,
+        told=tuple(told),
+        before=etree.tostring(configuration(prepared.before), encoding="unicode"),
+        after=etree.tostring(configuration(desired), encoding="unicode"),
+        wanted=prepared.wanted,
+        files=_dropped(world, prepared, desired),
+        undoes=prepared.undoes,
+        ancestors=earlier[: 2 * record.KEPT],
+    )
+    content = made.encode()
+    name = record.checksum(content)
+    nodes = tuple(each.node for each in prepared.deliveries)
+    file = File(record.path(name), content, "record", "what is applied")
+    _put(world, [Delivery(node, (file,)) for node in nodes])
+    return Noted(name, nodes, made.ancestors[record.KEPT - 1 :])
+
+
+def _dropped(world: World, prepared: Prepared, desired: etree._Element) -> dict[str, str]:
+    """The domain files that are named before the push and not after it, as the first node that answers has them."""
+    gone = sorted(delivery.named(prepared.before) - delivery.named(desired))
+    for node in (each.node for each in prepared.deliveries):
+        there = world.hosts.read(node, gone) if gone else {}
+        if not isinstance(there, Unknown):
+            return {path: content.decode(errors="replace") for path, content in there.items()}
+    return {}
+
+
+def push(world: World, prepared: Prepared, noted: str = "") -> None:
+    """Push as a compare-and-set against the planned configuration; `noted` is the record that the CIB is to name.
+
+    A change of the status alone makes a push fail too; then the same configuration is put beside the newer status and
+    pushed again, a bounded number of times. Raises Refused when the configuration itself is no longer the planned one.
     """
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Conflict),
@@ -113,8 +171,11 @@ def push(world: World, prepared: Prepared) -> None:
         sleep=world.clock.sleep,
         reraise=True,
     )
+    wanted = etree.fromstring(prepared.plan.desired)
+    if noted:
+        record.name(wanted, noted)
     try:
-        attempts(_push_once, world, prepared)
+        attempts(_push_once, world, prepared, wanted.find("configuration"))
     except Conflict as error:
         raise Refused(
             TOO_BUSY(
@@ -125,31 +186,43 @@ def push(world: World, prepared: Prepared) -> None:
         ) from error
 
 
-def _push_once(world: World, prepared: Prepared) -> None:
+def _push_once(world: World, prepared: Prepared, wanted: etree._Element) -> None:
     until = world.clock.now() + _STILLNESS
     while world.pacemaker.idle() is not True and world.clock.now() < until:
         world.clock.sleep(0.3)
     live = etree.fromstring(world.pacemaker.cib())
-    if version(live)[:2] != prepared.plan.planned:
-        raise Refused(
-            CHANGED(
-                "the CIB was changed by somebody else after this plan was made; nothing was pushed",
-                where="CIB",
-                remedy="hactl plan",
-                planned=prepared.plan.planned[1],
-                now=version(live)[1],
-                changed_by=live.get("update-client", "unknown"),
-                on=live.get("update-origin", "unknown"),
-                at=live.get("cib-last-written", "unknown"),
-            )
-        )
-    world.pacemaker.replace(merge.merge(live, prepared.compiled).as_bytes())
+    if version(live)[:2] != prepared.plan.planned or difference.digest(live) != prepared.plan.digest:
+        raise Refused(changed(prepared.before, live))
+    live.replace(live.find("configuration"), deepcopy(wanted))
+    world.pacemaker.replace(etree.tostring(live, encoding="UTF-8", xml_declaration=True))
+
+
+def changed(planned: etree._Element, live: etree._Element, remedy: str = "hactl plan") -> Problem:
+    """That the configuration is another one than was planned, with what somebody did to it meanwhile."""
+    found = describe(difference.changes(planned, live), planned, live)
+    told = [
+        f"{change.kind} {change.noun} {change.ident}"
+        + "".join(f" ({s.name}: {s.old} → {s.new})" for s in change.settings[:1])
+        for change in found[:_TOLD]
+    ]
+    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+    return CHANGED(
+        "the CIB was changed by somebody else after this plan was made; nothing was pushed",
+        where="CIB",
+        remedy=remedy,
+        planned=version(planned)[1],
+        now=version(live)[1],
+        changed_by=live.get("update-client", "unknown"),
+        on=live.get("update-origin", "unknown"),
+        at=live.get("cib-last-written", "unknown"),
+        what="; ".join(told) + more or "nothing that says anything",
+    )
 
 
 def prune(world: World, prepared: Prepared) -> int:
     """Delete domain files that nothing names any more. Best effort: what stays behind is in nobody's way."""
     cib = etree.fromstring(world.pacemaker.cib())
-    kept = {vm.config for vm in managed.vms(cib)} | {file.path for file in delivery.wanted(prepared.cluster, {})}
+    kept = delivery.named(cib) | {file.path for file in prepared.files}
     deleted = 0
     for node in prepared.seen.nodes:
         if not isinstance(node.facts, HostFacts) or not node.facts.domain_files:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lxml import etree
 
 from hacluster.apply.prepare import Prepared
+from hacluster.cib import merge
 from hacluster.observe import Observation, look
 from hacluster.observe.views import VmView
 from hacluster.ports import World
@@ -28,9 +32,28 @@ _CALM = 2
 Tell = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the pushed configuration wants, as far as it is ours: ids, and (VM, node) pairs that may not be."""
+
+    owned: frozenset[str]
+    avoided: frozenset[tuple[str, str]]
+
+    def vms(self, seen: Observation) -> list[VmView]:
+        """Our VMs."""
+        return [vm for vm in seen.vms if vm.name in self.owned]
+
+
+def aim(cib: etree._Element) -> Aim:
+    """What a CIB wants of the things that hactl owns."""
+    locations = cib.iterfind("./configuration/constraints/rsc_location[@score='-INFINITY']")
+    return Aim(merge.owned(cib), frozenset((one.get("rsc", ""), one.get("node", "")) for one in locations))
+
+
 def settle(world: World, prepared: Prepared, tell: Tell, wait: float) -> Observation:
     """Wait, then verify. Raises Refused when it takes longer than `wait` seconds, or does not become as wanted."""
     until = world.clock.now() + wait
+    goal = aim(etree.fromstring(prepared.plan.desired))
     calm = 0
     while True:
         idle = world.pacemaker.idle()
@@ -40,10 +63,10 @@ def settle(world: World, prepared: Prepared, tell: Tell, wait: float) -> Observa
         if calm >= _CALM:
             break
         if world.clock.now() >= until:
-            raise Refused([*_late(seen, waiting, wait), *_failed(seen, prepared)])
-        tell(_progress(seen, prepared, waiting))
+            raise Refused([*_late(seen, waiting, wait), *_failed(seen, goal)])
+        tell(_progress(seen, goal, waiting))
         world.clock.sleep(_PACE)
-    if problems := tuple(_failed(seen, prepared)):
+    if problems := tuple(_failed(seen, goal)):
         raise Refused(problems)
     return seen
 
@@ -61,16 +84,11 @@ def _unsettled(seen: Observation) -> Iterator[str]:
             yield f"{device.name} starting"
 
 
-def _progress(seen: Observation, prepared: Prepared, waiting: tuple[str, ...]) -> str:
-    wanted = [vm for vm in _wanted(seen, prepared) if vm.wanted]
+def _progress(seen: Observation, goal: Aim, waiting: tuple[str, ...]) -> str:
+    wanted = [vm for vm in goal.vms(seen) if vm.wanted]
     running = sum(vm.node is not None and vm.state.startswith("running") for vm in wanted)
     more = f"; {waiting[0]}" if waiting else ""
     return f"{running} of {len(wanted)} VMs run{more}"
-
-
-def _wanted(seen: Observation, prepared: Prepared) -> list[VmView]:
-    names = {vm.name for vm in prepared.cluster.vms}
-    return [vm for vm in seen.vms if vm.name in names]
 
 
 def _late(seen: Observation, waiting: tuple[str, ...], wait: float) -> Iterator[Problem]:
@@ -82,11 +100,10 @@ def _late(seen: Observation, waiting: tuple[str, ...], wait: float) -> Iterator[
     )
 
 
-def _failed(seen: Observation, prepared: Prepared) -> Iterator[Problem]:
+def _failed(seen: Observation, goal: Aim) -> Iterator[Problem]:
     """What keeps the result from being the wish: VMs that do not run once, and what Pacemaker has on record."""
-    avoid = {vm.name: vm.placement.avoid for vm in prepared.cluster.vms}
-    for vm in _wanted(seen, prepared):
-        right = vm.node is not None and len(vm.copies) == 1 and vm.node not in avoid[vm.name]
+    for vm in goal.vms(seen):
+        right = vm.node is not None and len(vm.copies) == 1 and (vm.name, vm.node) not in goal.avoided
         right = right and vm.state.startswith("running")
         if (vm.wanted and not right) or (not vm.wanted and vm.copies):
             causes = [
@@ -98,5 +115,5 @@ def _failed(seen: Observation, prepared: Prepared) -> Iterator[Problem]:
                 remedy=f"hactl vm show {vm.name}",
                 failed="; ".join(causes) or "nothing on record",
             )
-    mine = {device.name for device in prepared.cluster.fence_devices} | {clone.name for clone in seen.clones}
+    mine = goal.owned | {clone.name for clone in seen.clones}
     yield from (p for p in seen.problems if p.severity == "error" and p.where.removeprefix("fencing ") in mine)

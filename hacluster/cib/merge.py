@@ -7,7 +7,7 @@ keeps what operators set on owned resources at run time. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +15,8 @@ from typing import Literal
 from lxml import etree
 
 from hacluster.cib import compare, names
+from hacluster.cib.difference import Change, changes, differences, elements, same
+from hacluster.cib.threeway import Combination, Theirs
 from hacluster.problems import Problem, Refused, kind
 
 NOT_OURS = kind(
@@ -30,58 +32,73 @@ STILL_NEEDED = kind(
 )
 NOT_A_CIB = kind("HA242", "Not a CIB", "The document is not the XML that `cibadmin --query` prints.")
 
-# Set by people and tools while the cluster runs (pcs resource disable, unmanage, maintenance), never by the spec.
-RUNTIME_META = frozenset({"target-role", "is-managed", "maintenance"})
-
 SECTIONS = ("resources", "constraints", "fencing-topology", "tags", "rsc_defaults")
 _REFERENCES = ("rsc", "with-rsc", "first", "then", "template", "id-ref")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One difference that a push would make.
-
-    `adopt` is a thing that is already as we want it and becomes ours. `id` is an element's id, or a property's name.
-    `facts` say what changes: attribute paths with their old and new value, "-" for none.
-    """
-
-    kind: Literal["add", "change", "remove", "adopt"]
-    section: str
-    id: str
-    facts: tuple[tuple[str, str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Merged:
-    """The live CIB with the desired configuration in it, and what that changes. No changes: `cib` is the live one."""
+    """The live CIB with the desired configuration in it, and what that changes. No changes: `cib` is the live one.
+
+    `theirs` is what others did to what hactl owns since it was last applied.
+    """
 
     cib: etree._Element
     changes: tuple[Change, ...]
+    theirs: tuple[Theirs, ...] = ()
 
     def as_bytes(self) -> bytes:
         """The document to push."""
         return bytes(etree.tostring(self.cib, encoding="UTF-8", xml_declaration=True))
 
 
-def merge(live: bytes | etree._Element, desired: bytes | etree._Element) -> Merged:
-    """Put `desired` (from compile) into `live`. Neither is changed.
+def merge(
+    live: bytes | etree._Element,
+    desired: bytes | etree._Element,
+    base: etree._Element | None = None,
+    keep: frozenset[str] = frozenset(),
+) -> Merged:
+    """Put `desired` (from compile) into `live`. None is changed.
+
+    `base` is what was desired when it was last applied; None says that nobody knows, and then everything that differs
+    counts as a change of ours. `keep` are the ids of owned things (or names of owned properties) on which others' word
+    wins over ours.
 
     Raises Refused: HA240 for an id that exists, is not ours and differs; HA241 when something foreign needs what would
     be removed; HA242 when a document is no CIB.
     """
     old, new = _parse(live), _parse(desired)
-    merging = _Merging(deepcopy(old), new, owned(old))
+    merging = _Merging(deepcopy(old), new, owned(old), base, keep)
     merging.properties()
     for section in SECTIONS:
         merging.section(section)
-    problems = [*merging.problems, *merging.dangling()]
+    problems = [*merging.problems, *dangling(merging.cib, merging.removed)]
     if problems:
         raise Refused(problems)
     merging.manifest()
     if not merging.changes:
-        return Merged(deepcopy(old), ())
+        return Merged(deepcopy(old), (), tuple(merging.theirs))
     etree.indent(merging.cib, space="  ")
-    return Merged(merging.cib, tuple(merging.changes))
+    return Merged(merging.cib, tuple(merging.changes), tuple(merging.theirs))
+
+
+def restated(live: etree._Element, desired: etree._Element) -> Merged:
+    """A merge that was made before, told again: `desired` is the whole CIB that it led to."""
+    found = list(changes(live, desired))
+    touched = {change.id for change in found}
+    now = {entry: entry.removeprefix(names.manifest_property("")) for entry in owned(desired) - owned(live)}
+    places = {e.get("id"): section for section in SECTIONS for e in elements(live.find(f"configuration/{section}"))}
+    for entry, name in sorted(now.items()):
+        if name not in touched and (entry != name or name in places):
+            found.append(Change("adopt", "crm_config" if entry != name else places[name], name))
+    if not found and (gone := owned(live) - owned(desired)):
+        found.append(_left_behind(gone))
+    return Merged(desired, tuple(found))
+
+
+def _left_behind(gone: Collection[str]) -> Change:
+    facts = (("no longer there", " ".join(sorted(gone)) or "-", "-"),)
+    return Change("change", "crm_config", names.MANIFEST, facts)
 
 
 def owned(cib: etree._Element) -> frozenset[str]:
@@ -99,14 +116,25 @@ def _kept(desired: etree._Element) -> frozenset[str]:
 
 
 class _Merging:
-    def __init__(self, cib: etree._Element, desired: etree._Element, ours: frozenset[str]) -> None:
+    def __init__(
+        self,
+        cib: etree._Element,
+        desired: etree._Element,
+        ours: frozenset[str],
+        base: etree._Element | None,
+        keep: frozenset[str],
+    ) -> None:
         self.cib = cib
         self.desired = desired
         self.ours = ours
+        self.base = base
+        self.keep = keep
         self.kept = _kept(desired)
         self.changes: list[Change] = []
+        self.theirs: list[Theirs] = []
         self.problems: list[Problem] = []
         self.removed: set[str] = set()
+        self.left: set[str] = set()
 
     def _section(self, name: str) -> etree._Element:
         """The live CIB's section, made when it is not there."""
@@ -114,40 +142,75 @@ class _Merging:
         found = configuration.find(name)
         return found if found is not None else etree.SubElement(configuration, name)
 
+    def _combination(self, section: str, id_: str) -> Combination:
+        return Combination(section, id_, keep=id_ in self.keep)
+
     # -- cluster properties: nvpairs in a set that we share with Pacemaker, pcs and the admin
 
     def properties(self) -> None:
-        wanted = self.desired.find(f"configuration/crm_config/cluster_property_set[@id='{names.PROPERTY_SET}']")
+        wanted = _own_properties(self.desired)
+        before = _own_properties(self.base)
         config = self._section("crm_config")
-        for name, pair in {p.get("name"): p for p in wanted if p.get("name")}.items():
+        for name in dict.fromkeys((*wanted, *self._owned_properties())):
             if names.manifest_property(name) in self.kept:
                 continue
             present = next((p for p in config.iterfind("cluster_property_set/nvpair") if p.get("name") == name), None)
-            mine = names.manifest_property(name) in self.ours
-            if present is None:
-                self._property_set(config).append(_copy(pair))
-                self._changed("add", "crm_config", name, (("value", "-", pair.get("value")),))
-            elif present.get("value") == pair.get("value"):
-                if not mine:
-                    self._changed("adopt", "crm_config", name)
-            elif mine:
-                self._changed("change", "crm_config", name, (("value", present.get("value"), pair.get("value")),))
-                present.set("value", pair.get("value"))
-            else:
-                self.problems.append(
-                    NOT_OURS(
-                        f"the cluster property {name} is {present.get('value')} and was not set by hactl",
-                        where=name,
-                        remedy=f"set it in the spec's [cluster.properties], or: pcs property unset {name}",
-                        wanted=pair.get("value"),
-                    )
+            self._property(config, name, before, present, wanted.get(name))
+
+    def _owned_properties(self) -> list[str]:
+        prefix = names.manifest_property("")
+        return sorted(entry.removeprefix(prefix) for entry in self.ours if entry.startswith(prefix))
+
+    def _property(
+        self,
+        config: etree._Element,
+        name: str,
+        before: dict[str, etree._Element],
+        present: etree._Element | None,
+        pair: etree._Element | None,
+    ) -> None:
+        live = None if present is None else present.get("value")
+        wanted = None if pair is None else pair.get("value")
+        if names.manifest_property(name) not in self.ours:
+            self._foreign_property(config, name, live, pair)
+            return
+        combination = self._combination("crm_config", name)
+        base = before[name].get("value") if name in before else live
+        value = combination.value("value", base, live, wanted)
+        self.theirs += combination.theirs
+        if value != wanted:
+            self.left.add(names.manifest_property(name))
+        if value == live:
+            return
+        facts = (("value", live or "-", value or "-"),)
+        if value is None and present is not None:
+            present.getparent().remove(present)
+            self._changed("remove", "crm_config", name, facts)
+        elif present is not None:
+            present.set("value", value)
+            self._changed("change", "crm_config", name, facts)
+        elif pair is not None:
+            self._property_set(config).append(_copy(pair))
+            self._changed("add", "crm_config", name, facts)
+
+    def _foreign_property(
+        self, config: etree._Element, name: str, live: str | None, pair: etree._Element | None
+    ) -> None:
+        if pair is None or live == pair.get("value"):
+            if pair is not None:
+                self._changed("adopt", "crm_config", name)
+        elif live is None:
+            self._property_set(config).append(_copy(pair))
+            self._changed("add", "crm_config", name, (("value", "-", pair.get("value")),))
+        else:
+            self.problems.append(
+                NOT_OURS(
+                    f"the cluster property {name} is {live} and was not set by hactl",
+                    where=name,
+                    remedy=f"set it in the spec's [cluster.properties], or: pcs property unset {name}",
+                    wanted=pair.get("value"),
                 )
-        kept = {names.manifest_property(p.get("name")) for p in wanted} | self.kept
-        for pair in list(config.iterfind("cluster_property_set/nvpair")):
-            entry = names.manifest_property(pair.get("name"))
-            if entry in self.ours and entry not in kept:
-                self._changed("remove", "crm_config", pair.get("name"), (("value", pair.get("value"), "-"),))
-                pair.getparent().remove(pair)
+            )
 
     def _property_set(self, config: etree._Element) -> etree._Element:
         found = config.find(f"cluster_property_set[@id='{names.PROPERTY_SET}']")
@@ -156,9 +219,9 @@ class _Merging:
     # -- sections whose children have ids
 
     def section(self, name: str) -> None:
-        there = _elements(self.desired.find(f"configuration/{name}"))
-        wanted = {e.get("id"): e for e in there if e.get("id") not in self.kept}
-        live = {e.get("id"): e for e in _elements(self.cib.find(f"configuration/{name}"))}
+        wanted = {id_: e for id_, e in _by_id(self.desired, name).items() if id_ not in self.kept}
+        live = _by_id(self.cib, name)
+        before = _by_id(self.base, name) if self.base is not None else {}
         anywhere = {
             e.get("id"): e
             for e in self.cib.iterfind("configuration//*[@id]")
@@ -168,31 +231,48 @@ class _Merging:
             present = live.get(id_)
             if present is None and id_ in anywhere:
                 self._refuse(id_, anywhere[id_])
-            elif present is None:
-                self._section(name).append(_copy(element))
-                self._changed("add", name, id_)
+            elif present is not None and id_ not in self.ours:
+                self._foreign(name, present, element)
             else:
-                self._replace(name, present, element)
+                self._combine(name, id_, before.get(id_, present), present, element)
         for id_, present in live.items():
             if id_ in self.ours and id_ not in wanted and id_ not in self.kept:
+                self._combine(name, id_, before.get(id_, present), present, None)
+
+    def _foreign(self, section: str, present: etree._Element, element: etree._Element) -> None:
+        """Something of that id that is not ours: adopted when it says what we want, run-time settings aside."""
+        ours = Combination(section, "").element(present, present, element)
+        if ours is not None and same(present, ours):
+            self._changed("adopt", section, present.get("id"))
+        else:
+            self._refuse(present.get("id"), present)
+
+    def _combine(
+        self,
+        section: str,
+        id_: str,
+        base: etree._Element | None,
+        present: etree._Element | None,
+        element: etree._Element | None,
+    ) -> None:
+        combination = self._combination(section, id_)
+        result = combination.element(base, present, element)
+        self.theirs += combination.theirs
+        if result is None:
+            if present is not None:
                 present.getparent().remove(present)
                 self.removed |= {id_} | {e.get("id") for e in present.iter("primitive", "group")}
-                self._changed("remove", name, id_)
-
-    def _replace(self, section: str, present: etree._Element, element: etree._Element) -> None:
-        replacement = _copy(element)
-        if section == "resources":
-            _keep_runtime_meta(present, replacement)
-        same = _canonical(present) == _canonical(replacement)
-        if present.get("id") not in self.ours:
-            if same:
-                self._changed("adopt", section, present.get("id"))
-            else:
-                self._refuse(present.get("id"), present)
-        elif not same:
-            replacement.tail = present.tail
-            self._changed("change", section, present.get("id"), _differences(present, replacement))
-            present.getparent().replace(present, replacement)
+                self._changed("remove", section, id_)
+            return
+        if element is None:
+            self.left.add(id_)
+        if present is None:
+            self._section(section).append(result)
+            self._changed("add", section, id_)
+        elif not same(present, result):
+            result.tail = present.tail
+            self._changed("change", section, id_, differences(present, result))
+            present.getparent().replace(present, result)
 
     def _refuse(self, id_: str, present: etree._Element) -> None:
         self.problems.append(
@@ -205,40 +285,21 @@ class _Merging:
 
     # -- the whole
 
-    def dangling(self) -> Iterator[Problem]:
-        """References to what was removed, from elements that stay."""
-        if not self.removed:
-            return
-        for element in self.cib.iterfind("configuration//*"):
-            if not isinstance(element.tag, str):
-                continue
-            named = {element.get(attribute) for attribute in _REFERENCES}
-            if element.tag in ("obj_ref", "resource_ref"):
-                named.add(element.get("id"))
-            for id_ in sorted(self.removed & named):
-                holder = next((e for e in element.iterancestors() if e.get("id")), element)
-                owner = element.get("id") if element.get("id") not in (None, id_) else holder.get("id")
-                command = "pcs tag remove" if holder.tag == "tag" else "pcs constraint delete"
-                yield STILL_NEEDED(
-                    f"the {element.tag} {owner} refers to {id_}, which the spec no longer has",
-                    where=str(owner),
-                    remedy=f"{command} {owner}",
-                    removed=id_,
-                )
-
     def manifest(self) -> None:
         """What is ours from now on. It is a change of its own only where nothing else changed."""
-        path = f"cluster_property_set[@id='{names.MANIFEST_SET}']"
         config = self._section("crm_config")
-        wanted = self.desired.find(f"configuration/crm_config/{path}")
-        present = config.find(path)
-        if present is None:
-            config.append(_copy(wanted))
-        else:
-            config.replace(present, _copy(wanted))
-        if not self.changes and self.ours != owned(self.desired):
-            gone = " ".join(sorted(self.ours - owned(self.desired))) or "-"
-            self._changed("change", "crm_config", names.MANIFEST, (("no longer there", gone, "-"),))
+        own = config.find(f"cluster_property_set[@id='{names.MANIFEST_SET}']")
+        wanted = self.desired.find(f"configuration/crm_config/cluster_property_set[@id='{names.MANIFEST_SET}']")
+        if own is None:
+            own = etree.SubElement(config, "cluster_property_set", id=names.MANIFEST_SET)
+        for pair in own.findall(f"nvpair[@name='{names.MANIFEST}']"):
+            own.remove(pair)
+        pair = _copy(wanted.find(f"nvpair[@name='{names.MANIFEST}']"))
+        now = owned(self.desired) | self.left
+        pair.set("value", " ".join(sorted(now)))
+        own.insert(0, pair)
+        if not self.changes and self.ours != now:
+            self.changes.append(_left_behind(self.ours - now))
 
     def _changed(
         self,
@@ -248,6 +309,38 @@ class _Merging:
         facts: tuple[tuple[str, str, str], ...] = (),
     ) -> None:
         self.changes.append(Change(kind_, section, id_, facts))
+
+
+def dangling(cib: etree._Element, removed: Collection[str]) -> Iterator[Problem]:
+    """References to what was removed, from elements that stay."""
+    if not removed:
+        return
+    for element in cib.iterfind("configuration//*"):
+        if not isinstance(element.tag, str):
+            continue
+        named = {element.get(attribute) for attribute in _REFERENCES}
+        if element.tag in ("obj_ref", "resource_ref"):
+            named.add(element.get("id"))
+        for id_ in sorted(named.intersection(removed)):
+            holder = next((e for e in element.iterancestors() if e.get("id")), element)
+            owner = element.get("id") if element.get("id") not in (None, id_) else holder.get("id")
+            command = "pcs tag remove" if holder.tag == "tag" else "pcs constraint delete"
+            yield STILL_NEEDED(
+                f"the {element.tag} {owner} refers to {id_}, which would go",
+                where=str(owner),
+                remedy=f"{command} {owner}",
+                removed=id_,
+            )
+
+
+def _by_id(cib: etree._Element, section: str) -> dict[str, etree._Element]:
+    return {e.get("id"): e for e in elements(cib.find(f"configuration/{section}"))}
+
+
+def _own_properties(cib: etree._Element | None) -> dict[str, etree._Element]:
+    """The properties that a compiled CIB sets."""
+    path = f"configuration/crm_config/cluster_property_set[@id='{names.PROPERTY_SET}']/nvpair"
+    return {p.get("name"): p for p in cib.iterfind(path) if p.get("name")} if cib is not None else {}
 
 
 def _parse(cib: bytes | etree._Element) -> etree._Element:
@@ -261,70 +354,7 @@ def _parse(cib: bytes | etree._Element) -> etree._Element:
     return cib
 
 
-def _elements(section: etree._Element | None) -> list[etree._Element]:
-    return [] if section is None else [e for e in section if isinstance(e.tag, str)]
-
-
 def _copy(element: etree._Element) -> etree._Element:
     copy = deepcopy(element)
     copy.tail = None
     return copy
-
-
-def _keep_runtime_meta(present: etree._Element, replacement: etree._Element) -> None:
-    """Carry over what operators set at run time, for the resource itself and for what it contains."""
-    theirs = {e.get("id"): e for e in present.iter("primitive", "clone", "group")}
-    for resource in replacement.iter("primitive", "clone", "group"):
-        old = theirs.get(resource.get("id"))
-        if old is None:
-            continue
-        for pair in [p for p in old.iterfind("meta_attributes/nvpair") if p.get("name") in RUNTIME_META]:
-            into = resource.find(f"meta_attributes[@id='{pair.getparent().get('id')}']")
-            if into is None:
-                into = etree.Element("meta_attributes", dict(pair.getparent().attrib))
-                resource.insert(_after_attributes(resource), into)
-            for mine in [p for p in into if p.get("name") == pair.get("name")]:
-                into.remove(mine)
-            into.append(_copy(pair))
-
-
-def _after_attributes(resource: etree._Element) -> int:
-    return sum(1 for e in resource if e.tag in ("instance_attributes", "meta_attributes"))
-
-
-def _canonical(element: etree._Element) -> tuple[object, ...]:
-    """What an element says, without what says nothing: blank text, comments, the order of attributes and nvpairs."""
-    children = [_canonical(child) for child in _elements(element)]
-    if element.tag in _UNORDERED:
-        children.sort(key=repr)
-    return (element.tag, tuple(sorted(element.attrib.items())), tuple(children))
-
-
-_UNORDERED = frozenset(
-    {"instance_attributes", "meta_attributes", "utilization", "operations", "primitive", "clone", "tag"}
-)
-
-
-def _differences(old: etree._Element, new: etree._Element) -> tuple[tuple[str, str, str], ...]:
-    """The values that differ: what an admin would call them, the old value and the new one."""
-    before, after = dict(_values(old)), dict(_values(new))
-    return tuple(
-        (name, before.get(name, "-"), after.get(name, "-"))
-        for name in dict.fromkeys((*before, *after))
-        if before.get(name) != after.get(name)
-    )
-
-
-def _values(element: etree._Element, inside: str = "") -> Iterator[tuple[str, str]]:
-    if element.tag == "nvpair":
-        yield inside + element.get("name", element.get("id", "")), element.get("value", "")
-        return
-    if element.tag in ("obj_ref", "resource_ref"):
-        yield f"member {element.get('id')}", "yes"
-        return
-    named = f"{element.get('name')} " if element.tag == "op" else ""
-    for attribute, value in element.attrib.items():
-        if attribute not in ("id", "name"):
-            yield f"{inside}{named}{attribute}", value
-    for child in _elements(element):
-        yield from _values(child, f"{child.get('id')} " if child.tag == "primitive" else inside)

@@ -11,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from hacluster import apply as applying
+from hacluster import claiming
 from hacluster import plan as planning
 from hacluster import spec as specs
+from hacluster.apply import planfile
 from hacluster.apply.run import CHANGED
 from hacluster.cli import catalogue, plans, render
 from hacluster.cli.progress import Line
@@ -38,7 +40,17 @@ SPEC = typer.Argument(
     show_default=False,
     readable=False,
 )
+PLAN_OR_SPEC = typer.Argument(
+    None,
+    metavar="[SPEC|PLAN]",
+    help="the spec, or the file of a plan; else ./cluster.toml, else /etc/hacluster/cluster.toml",
+    show_default=False,
+    readable=False,
+)
 ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take a risk by its code, for instance HA333")
+
+KEEP = typer.Option([], "--keep", metavar="ID", help="leave what somebody else made of this thing, see the plan")
+WAIT = typer.Option(300.0, "--wait", metavar="SECONDS", help="how long Pacemaker may take")
 
 NODE = typer.Option(None, "--node", "-N", metavar="NODE", help="ask the cluster through this node", show_default=False)
 JSON = typer.Option(False, "--json", help="print JSON")
@@ -71,32 +83,52 @@ def plan(
     spec: Path = SPEC,
     node: str = NODE,
     accept: list[str] = ACCEPT,
+    keep: list[str] = KEEP,
+    out: Path = typer.Option(
+        None, "--out", "-o", metavar="FILE", help="write the plan there, for: hactl apply FILE", show_default=False
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Show what `hactl apply` would change, what Pacemaker would do then, and what each VM pays. Changes nothing."""
     accepted = catalogue.accepted(accept)
-    _, prepared = _prepare(spec, node, accepted)
+    cluster, world, prepared = _prepare(spec, node, accepted, frozenset(keep))
+    if out is not None:
+        written = planfile.encode(
+            prepared, cluster, ssh_hosts(cluster), accepted, at=world.clock.wall(), by=claiming.owner()
+        )
+        plans.write(out, written)
     _show(prepared, as_json, accepted)
+    if out is not None and not as_json:
+        render.out.print(f"\nwritten to {escape(str(out))}; hactl apply {escape(str(out))} does exactly this")
     if errors(prepared.problems, accepted):
         raise typer.Exit(1)
 
 
 def apply(
-    spec: Path = SPEC,
+    spec: Path = PLAN_OR_SPEC,
     node: str = NODE,
     accept: list[str] = ACCEPT,
+    keep: list[str] = KEEP,
     dry_run: bool = typer.Option(False, "--dry-run", help="show the plan, change nothing"),
     planned: int = typer.Option(
         None, "--planned", metavar="N", help="only if the configuration is still N", show_default=False
     ),
-    wait: float = typer.Option(300.0, "--wait", metavar="SECONDS", help="how long Pacemaker may take"),
+    wait: float = WAIT,
 ) -> None:
-    """Make the cluster what the spec says: files to every node, one atomic push, then watch and verify."""
-    if dry_run:
-        plan(spec, node, accept, as_json=False)
-        return
+    """Make the cluster what the spec says, or what a plan's file has: files to every node, one atomic push, then watch
+    and verify."""
     accepted = catalogue.accepted(accept)
-    world, prepared = _prepare(spec, node, accepted)
+    path = spec_path(spec)
+    content = plans.content(path)
+    if planfile.looks_like(content):
+        if keep:
+            raise typer.BadParameter("what is kept was decided when the plan was made", param_hint="--keep")
+        written = planfile.decode(content, str(path))
+        accepted |= written.accepted
+        world = connect(node, written.ssh_hosts)
+        prepared = applying.prepare_written(world, LocalSecrets(), written, str(path))
+    else:
+        _, world, prepared = _prepare(path, node, accepted, frozenset(keep))
     if planned is not None and planned != prepared.plan.planned[1]:
         now = prepared.plan.planned[1]
         raise Refused(
@@ -108,12 +140,19 @@ def apply(
                 now=now,
             )
         )
+    carry_out(world, prepared, accepted, wait, "apply", dry_run=dry_run)
+
+
+def carry_out(
+    world: World, prepared: applying.Prepared, accepted: frozenset[str], wait: float, word: str, *, dry_run: bool
+) -> None:
+    """Show what is prepared and, unless something speaks against it, do it. `word` names it on the progress line."""
     _show(prepared, as_json=False, accepted=accepted)
     if errors(prepared.problems, accepted):
         raise typer.Exit(1)
-    if prepared.nothing:
+    if prepared.nothing or dry_run:
         return
-    with Line("apply") as line:
+    with Line(word) as line:
         done = applying.apply(world, prepared, line, accepted=accepted, wait=wait)
     pushed = "configuration pushed and verified" if done.pushed else "configuration unchanged"
     render.out.print(f"\n{pushed}, {done.delivered} files delivered, {done.pruned} removed ({done.seconds:.1f} s)")
@@ -138,10 +177,12 @@ def ssh_hosts(cluster: Cluster) -> dict[str, str]:
     return {node.name: node.ssh_host for node in cluster.nodes if node.ssh_host}
 
 
-def _prepare(spec: Path | None, node: str | None, accepted: frozenset[str]) -> tuple[World, applying.Prepared]:
+def _prepare(
+    spec: Path | None, node: str | None, accepted: frozenset[str], keep: frozenset[str]
+) -> tuple[Cluster, World, applying.Prepared]:
     cluster = specs.load(spec_path(spec), accepted)
     world = connect(node, ssh_hosts(cluster))
-    return world, applying.prepare(world, LocalSecrets(), cluster)
+    return cluster, world, applying.prepare(world, LocalSecrets(), cluster, keep)
 
 
 def _show(prepared: applying.Prepared, as_json: bool, accepted: frozenset[str]) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.markup import escape
 
 from hacluster.apply import Prepared
 from hacluster.cli import render
-from hacluster.plan import Change
+from hacluster.oracle import UNSETTLED
+from hacluster.plan import Change, Plan, VmPrice
+from hacluster.problems import Problem, Refused, kind
+from hacluster.spec import source
+
+NOT_WRITTEN = kind("HA356", "The plan could not be written to the file", "Its folder has to exist and be writable.")
+
+LIMIT = 64 << 20
+"""Bytes; the plan of three thousand VMs has about 30 MB."""
 
 _MARK = {"add": "[green]+[/]", "change": "[yellow]~[/]", "remove": "[red]-[/]", "adopt": "[dim]=[/]"}
 _COLOUR = {"restart": "bold red", "stop": "bold red", "migrate": "yellow", "start": "green", "reload": "green"}
 _SHOWN_SETTINGS = 12
+_SHOWN_VMS = 30
 _DIGEST = re.compile(r"^([0-9a-f]{16})[0-9a-f]{48}$")
 
 
@@ -25,17 +36,80 @@ def show(prepared: Prepared) -> None:
     for change in plan.changes:
         for line in _change(change):
             render.out.print(line)
+    if plan.theirs:
+        _section("others changed what hactl owns", list(_others(plan)))
     for line in _files(prepared):
         render.out.print(line)
     if plan.caused:
         _section("Pacemaker will", [escape(str(action)) for action in plan.caused])
+        if plan.judged and not any(problem.code == UNSETTLED.code for problem in prepared.problems):
+            render.out.print("  and it starts no VM before every place where that was is settled")
     if plan.anyway:
         _section("Pacemaker is about to do this anyway", [escape(str(action)) for action in plan.anyway])
     if plan.changes:
-        tolls = [f"{price.vm}: [{_COLOUR.get(price.price, 'dim')}]{price.price}[/]" for price in plan.prices]
-        if tolls:
-            _section("what it costs each VM", [", ".join(tolls)])
+        paying = [price for price in plan.prices if price.price != "none"]
+        lines = [f"{price.vm}: [{_COLOUR[price.price]}]{price.price}[/]{_explained(price)}" for price in paying]
+        if others := len(plan.prices) - len(paying):
+            lines.append(
+                f"[dim]{', '.join(_names(plan))}: none[/]" if others <= _SHOWN_VMS else f"{others} others: none"
+            )
+        if lines:
+            _section("what it costs each VM", lines)
+    if plan.stages:
+        _section("better done in stages", list(_stages(plan)))
+    if plan.changes:
         render.out.print(f"\nplanned from configuration {plan.planned[1]}")
+
+
+def _explained(price: VmPrice) -> str:
+    """What the price means for the guest, and what an estimate rests on."""
+    basis = f" [dim]({escape(price.basis)})[/]" if price.basis else ""
+    return f": {escape(str(price))}{basis}" if price.price in ("migrate", "restart", "stop", "reload") else ""
+
+
+def _names(plan: Plan) -> list[str]:
+    return [price.vm for price in plan.prices if price.price == "none"]
+
+
+def _stages(plan: Plan) -> Iterator[str]:
+    for number, stage in enumerate(plan.stages, start=1):
+        yield f"{number}. {escape(stage.why)}"
+        for command in stage.commands:
+            yield f"       {escape(command)}"
+
+
+def _others(plan: Plan) -> Iterator[str]:
+    """What others did to what hactl owns: which of it stays, and which does not."""
+    for each in plan.theirs:
+        value = each.live if each.applied == "-" else f"{each.applied} → {each.live}"
+        name = f" {each.name}" if each.name else ""
+        end = "stays" if each.kept else f"becomes {each.wanted}" if each.wanted != "-" else "goes"
+        yield escape(f"{each.noun} {each.ident}{name}: {value} ({end})")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a plan's file, whole or not at all; it is for its owner's eyes. Raises Refused."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise Refused(
+            NOT_WRITTEN(f"{said}", where=str(path), remedy="name a file in a folder that is there")
+        ) from error
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a spec or a plan. Raises Refused when it cannot be read."""
+    found: list[Problem] = []
+    read = source.read(path, found, LIMIT)
+    if read is None:
+        raise Refused(found)
+    return read
 
 
 def _section(title: str, lines: Sequence[str]) -> None:
@@ -64,8 +138,8 @@ def _files(prepared: Prepared) -> Iterator[str]:
             nodes = lacking.setdefault((file.kind, file.about), [])
             if each.node not in nodes:
                 nodes.append(each.node)
-    for (kind, about), nodes in lacking.items():
-        yield f"[green]>[/] {kind} [bold]{escape(about)}[/] to {', '.join(nodes)}"
+    for (what, about), nodes in lacking.items():
+        yield f"[green]>[/] {what} [bold]{escape(about)}[/] to {', '.join(nodes)}"
 
 
 def deliveries(prepared: Prepared) -> list[dict[str, object]]:

@@ -48,6 +48,8 @@ trap 'rm -rf "$d"' EXIT
 cd "$d" && cat >cib.xml || exit 1
 if [ "$1" = graph ]; then
     crm_simulate --xml-file cib.xml --run --save-graph graph.xml --output-as=xml >/dev/null && cat graph.xml
+elif [ "$1" = both ]; then
+    crm_simulate --xml-file cib.xml --run --save-graph graph.xml --output-as=xml && printf '\\0' && cat graph.xml
 else
     crm_simulate --xml-file cib.xml --run --output-as=xml
 fi
@@ -129,18 +131,26 @@ class PacemakerTools:
 
     def simulate(self, cib: bytes, *, graph: bool = False) -> bytes:
         """As Pacemaker.simulate. Raises Refused when the CIB is newer than the node's tools."""
-        wanted = _version(etree.fromstring(cib).get("crm_feature_set", "0"))
-        if wanted > self._supported():
+        return self._scheduler(cib, "graph" if graph else "actions")
+
+    def foresee(self, cib: bytes) -> tuple[bytes, bytes]:
+        """As Pacemaker.foresee. Raises Refused when the CIB is newer than the node's tools."""
+        actions, _, graph = self._scheduler(cib, "both").partition(b"\0")
+        return actions, graph
+
+    def _scheduler(self, cib: bytes, wanted: str) -> bytes:
+        feature_set = _version(_root(cib).get("crm_feature_set", "0"))
+        if feature_set > self._supported():
             raise Refused(
                 TOOLS_TOO_OLD(
-                    f"the CIB has feature set {'.'.join(map(str, wanted))}, which {self._node}'s Pacemaker cannot read",
+                    f"the CIB has feature set {'.'.join(map(str, feature_set))}, which {self._node}'s Pacemaker cannot "
+                    "read",
                     where=self._node,
                     remedy="name a newer node with --node NODE",
                     supported=".".join(map(str, self._supported())),
                 )
             )
-        kind_of = "graph" if graph else "actions"
-        done = self._run(["sh", "-c", _SIMULATE, "hactl-simulate", kind_of], stdin=cib, deadline=120.0)
+        done = self._run(["sh", "-c", _SIMULATE, "hactl-simulate", wanted], stdin=cib, deadline=120.0)
         return self._must(done, "crm_simulate")
 
     def idle(self) -> bool | Unknown:
@@ -206,6 +216,15 @@ class PacemakerTools:
                 exit_code=done.code,
             )
         )
+
+
+def _root(document: bytes) -> etree._Element:
+    """The root element of a document that may be long, without reading the rest of it."""
+    parser = etree.XMLPullParser(events=("start",))
+    parser.feed(document[:65536])
+    for _, element in parser.read_events():
+        return element
+    return etree.fromstring(document)
 
 
 def _said(done: Completed) -> str:

@@ -2,6 +2,9 @@
 
 from hacluster.plan.changes import Change, Setting, describe
 from hacluster.plan.document import document
-from hacluster.plan.make import Plan, VmPrice, make
+from hacluster.plan.make import Foreseen, Plan, make
+from hacluster.plan.prices import VmPrice
+from hacluster.plan.stages import Stage
+from hacluster.plan.theirs import Foreign
 
-__all__ = ["Change", "Plan", "Setting", "VmPrice", "describe", "document", "make"]
+__all__ = ["Change", "Foreign", "Foreseen", "Plan", "Setting", "Stage", "VmPrice", "describe", "document", "make"]

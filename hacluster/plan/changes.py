@@ -9,7 +9,7 @@ from typing import Literal
 
 from lxml import etree
 
-from hacluster.cib import merge
+from hacluster.cib import difference
 
 HIDDEN = "(hidden)"
 _SECRET = re.compile(r"pass|secret|token|community|private", re.IGNORECASE)
@@ -46,12 +46,12 @@ class Change:
     settings: tuple[Setting, ...] = ()
 
 
-def describe(found: Iterable[merge.Change], live: etree._Element, desired: etree._Element) -> tuple[Change, ...]:
-    """Merge's changes from `live` to `desired` (both whole CIBs), in their order."""
+def describe(found: Iterable[difference.Change], live: etree._Element, desired: etree._Element) -> tuple[Change, ...]:
+    """Differences from `live` to `desired` (both whole CIBs), in their order."""
     return tuple(
         Change(
             kind=change.kind,
-            noun=_noun(change, live if change.kind == "remove" else desired),
+            noun=noun(change.section, change.id, live if change.kind == "remove" else desired),
             ident=change.id,
             settings=tuple(_setting(change, *fact) for fact in change.facts),
         )
@@ -59,24 +59,27 @@ def describe(found: Iterable[merge.Change], live: etree._Element, desired: etree
     )
 
 
-def _setting(change: merge.Change, name: str, old: str, new: str) -> Setting:
+def _setting(change: difference.Change, name: str, old: str, new: str) -> Setting:
     # Also a value that moves into the store was a secret, whatever its parameter is called.
-    named = f"{change.id} {name}" if change.section == "crm_config" else name
-    secret = _SECRET.search(named) is not None or "lrm://" in (old, new)
-    return Setting(name, _shown(old, secret), _shown(new, secret))
+    secret = "lrm://" in (old, new)
+    return Setting(name, *(shown(change.section, change.id, name, value, secret) for value in (old, new)))
 
 
-def _shown(value: str, secret: bool) -> str:
-    return HIDDEN if secret and value not in _HARMLESS else value
+def shown(section: str, ident: str, name: str, value: str, secret: bool = False) -> str:
+    """A value as it may be shown: a secret is hidden."""
+    named = f"{ident} {name}" if section == "crm_config" else name
+    hidden = (secret or _SECRET.search(named) is not None) and value not in _HARMLESS
+    return HIDDEN if hidden else value
 
 
-def _noun(change: merge.Change, cib: etree._Element) -> str:
-    if change.section == "crm_config":
+def noun(section: str, ident: str, cib: etree._Element) -> str:
+    """What an admin calls a thing of a CIB."""
+    if section == "crm_config":
         return "property"
-    section = cib.find(f"./configuration/{change.section}")
-    element = next((e for e in section if e.get("id") == change.id), None) if section is not None else None
+    found = cib.find(f"./configuration/{section}")
+    element = next((e for e in found if e.get("id") == ident), None) if found is not None else None
     if element is None:
-        return change.section
+        return section
     if element.tag != "primitive":
         return _NOUNS.get(str(element.tag), str(element.tag))
     template = f"./configuration/resources/template[@id='{element.get('template', '')}']"

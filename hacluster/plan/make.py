@@ -11,12 +11,18 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from hacluster import oracle
 from hacluster.cib import managed
+from hacluster.cib.difference import digest
 from hacluster.cib.merge import Merged
-from hacluster.cib.simulate import Action, Price, Simulation
+from hacluster.cib.simulate import Action, Simulation
 from hacluster.observe import Observation
 from hacluster.observe.read import version
+from hacluster.plan import theirs
 from hacluster.plan.changes import Change, describe
+from hacluster.plan.prices import VmPrice, prices
+from hacluster.plan.stages import Advice, Stage
+from hacluster.plan.theirs import Foreign
 from hacluster.problems import Problem, kind
 
 STOPS_VM = kind(
@@ -62,29 +68,26 @@ NO_QUORUM = kind(
 
 
 @dataclass(frozen=True, slots=True)
-class VmPrice:
-    """What a VM pays for the change: the dearest thing that Pacemaker would do to it, and all of it in words."""
-
-    vm: str
-    price: Price
-    words: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything there is to know before a push.
 
-    `planned` is the live CIB's (admin_epoch, epoch), which the push will insist on; `desired` is the whole CIB that
-    would be pushed, its version attributes as they were read. `caused` and `anyway` are the scheduler's actions.
+    `planned` is the live CIB's (admin_epoch, epoch), and `digest` its configuration's checksum, which the push will
+    insist on; `desired` is the whole CIB that would be pushed, its version attributes as they were read. `theirs` is
+    what others did to what hactl owns. `caused` and `anyway` are the scheduler's actions; `judged` says whether the
+    oracle has seen them. `stages` are the steps of a better way, if there is one.
     """
 
     changes: tuple[Change, ...]
+    theirs: tuple[Foreign, ...]
     caused: tuple[Action, ...]
     anyway: tuple[Action, ...]
     prices: tuple[VmPrice, ...]
     problems: tuple[Problem, ...]
+    stages: tuple[Stage, ...]
     planned: tuple[int, int]
+    digest: str
     desired: bytes
+    judged: bool = False
 
     @property
     def nothing(self) -> bool:
@@ -92,28 +95,67 @@ class Plan:
         return not self.changes
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What Pacemaker's own tools say: the scheduler of the CIB as it is and as it would be, with the transition graph
+    of the latter (empty where there is none), and what crm_verify finds wrong with it."""
+
+    now: Simulation
+    then: Simulation
+    graph: bytes = b""
+    invalid: Sequence[str] = ()
+
+
 def make(
     live: etree._Element,
     merged: Merged,
-    now: Simulation,
-    then: Simulation,
+    foreseen: Foreseen,
     *,
     seen: Observation,
     nodes: Sequence[str],
-    invalid: Sequence[str] = (),
+    since: int | None = None,
+    command: str = "hactl apply",
 ) -> Plan:
-    """The plan for pushing `merged` over `live`. `nodes` are the spec's; `invalid` is what crm_verify says."""
+    """The plan for pushing `merged` over `live`.
+
+    `nodes` are the spec's. `since` is how often the CIB was changed since hactl last did, where that is known;
+    `command` is what is typed to go on.
+    """
     differing = describe(merged.changes, live, merged.cib)
-    anyway = {_core(action) for action in now.actions}
-    caused = Simulation(tuple(a for a in then.actions if differing and _core(a) not in anyway), {}, {})
+    others = theirs.describe(merged.theirs, live, merged.cib)
+    anyway = {_core(action) for action in foreseen.now.actions}
+    new = tuple(a for a in foreseen.then.actions if differing and _core(a) not in anyway)
+    caused = Simulation(new, {}, {})
     names = sorted({vm.name for cib in (live, merged.cib) for vm in managed.vms(cib)} | {vm.name for vm in seen.vms})
-    prices = tuple(VmPrice(n, caused.price(n), "; ".join(str(action) for action in caused.of(n))) for n in names)
-    found = [*_risks(prices, seen), *_fences(caused), *_membership(seen, nodes)]
+    paid = tuple(prices(names, caused, live, merged.cib))
+    found = [*theirs.problems(others, theirs.last_change(live, since), command)]
+    found += [*_risks(paid, seen, command), *_fences(caused), *_membership(seen, nodes)]
+    judged = bool(differing and foreseen.graph)
     if differing:
         found += _moment(seen)
-        found += [NOT_VALID(sentence, where="CIB", remedy="mend the spec") for sentence in invalid]
-    admin, epoch, _ = version(live)
-    return Plan(differing, caused.actions, now.actions, prices, tuple(found), (admin, epoch), merged.as_bytes())
+        found += [NOT_VALID(sentence, where="CIB", remedy="mend the spec") for sentence in foreseen.invalid]
+    if judged:
+        found += _unsettled(foreseen, names)
+    advice = Advice(differing, paid, caused, live, merged.cib, seen, nodes)
+    return Plan(
+        changes=differing,
+        theirs=others,
+        caused=new,
+        anyway=foreseen.now.actions,
+        prices=paid,
+        problems=tuple(found),
+        stages=advice.stages() if differing else (),
+        planned=version(live)[:2],
+        digest=digest(live),
+        desired=merged.as_bytes(),
+        judged=judged,
+    )
+
+
+def _unsettled(foreseen: Foreseen, names: Sequence[str]) -> tuple[Problem, ...]:
+    """The oracle's verdict on the transition that the push would begin. A VM that is nowhere needs nothing settled."""
+    places = foreseen.then.before
+    return oracle.check(oracle.read(foreseen.graph), places, [name for name in names if places.get(name)])
 
 
 def _core(action: Action) -> tuple[str | None, ...]:
@@ -121,7 +163,7 @@ def _core(action: Action) -> tuple[str | None, ...]:
     return (action.kind, action.subject, action.source, action.target)
 
 
-def _risks(prices: Sequence[VmPrice], seen: Observation) -> Iterator[Problem]:
+def _risks(prices: Sequence[VmPrice], seen: Observation, command: str) -> Iterator[Problem]:
     for price in prices:
         vm = seen.vm(price.vm)
         if vm is None or not (vm.copies or vm.unknown) or price.price not in ("stop", "restart"):
@@ -130,7 +172,8 @@ def _risks(prices: Sequence[VmPrice], seen: Observation) -> Iterator[Problem]:
         yield risk(
             f"{price.vm} is {vm.state} and would be {'stopped' if price.price == 'stop' else 'restarted'}",
             where=f"vm {price.vm}",
-            remedy=f"hactl apply --accept {risk.code}, when its guest may go down now",
+            remedy=f"{command} --accept {risk.code}, when its guest may go down now",
+            costs=str(price),
             pacemaker=price.words,
         )
 

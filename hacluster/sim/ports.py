@@ -146,6 +146,10 @@ class SimPacemaker:
         self._timeline.sleep(ASKING)
         return reports.simulation(etree.fromstring(cib))
 
+    def foresee(self, cib: bytes) -> tuple[bytes, bytes]:
+        """As Pacemaker.foresee, without a graph."""
+        return self.simulate(cib), b""
+
     def idle(self) -> bool | Unknown:
         """As Pacemaker.idle."""
         try:

@@ -14,9 +14,10 @@ from hacluster.apply.delivery import Delivery, File
 from hacluster.apply.prepare import NODE_SILENT, Prepared, read_secrets
 from hacluster.cib import compile as compiler
 from hacluster.cib import merge
+from hacluster.cib.simulate import Simulation
 from hacluster.model import Cluster, FenceDevice, Node, SecretRef
 from hacluster.observe import ClusterView, Observation
-from hacluster.plan import Plan
+from hacluster.plan import Foreseen, make
 from hacluster.ports import Conflict, NodeFile, Unreachable, World
 from hacluster.problems import Refused
 
@@ -93,13 +94,14 @@ class Ports:
         return cast("World", self)
 
 
-def prepared(deliveries: Sequence[Delivery] = (), problems: Any = (), epoch: int = 7) -> Prepared:
-    changes = merge.merge(live(), COMPILED).changes
-    plan = Plan(
-        changes=cast("Any", changes), caused=(), anyway=(), prices=(), problems=(), planned=(0, epoch), desired=b""
-    )
+def prepared(deliveries: Sequence[Delivery] = (), problems: Any = (), planned: bytes | None = None) -> Prepared:
+    before = etree.fromstring(planned or live())
+    merged = merge.merge(before, COMPILED)
     seen = Observation(ClusterView("c", (0, 7, 0), True, "n1", False, True), (), (), (), (), {}, ())
-    return Prepared(CLUSTER, COMPILED, plan, seen, tuple(deliveries), tuple(problems))
+    nothing = Simulation((), {}, {})
+    plan = make(before, merged, Foreseen(nothing, nothing), seen=seen, nodes=())
+    wanted = etree.tostring(COMPILED.find("configuration"), encoding="unicode")
+    return Prepared(plan, before, wanted, seen, tuple(deliveries), tuple(problems))
 
 
 def test_the_push_keeps_the_version_that_was_read() -> None:

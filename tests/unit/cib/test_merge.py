@@ -11,7 +11,8 @@ from lxml import etree
 
 from hacluster import model
 from hacluster.cib import compile as compiler
-from hacluster.cib.merge import Change, Merged, merge, owned
+from hacluster.cib.difference import Change
+from hacluster.cib.merge import Merged, merge, owned
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.problems import Refused
 from tests.unit.cib import clusters

@@ -3,7 +3,7 @@
 import pytest
 from lxml import etree
 
-from hacluster.cib import merge
+from hacluster.cib import difference
 from hacluster.plan.changes import HIDDEN, Change, Setting, describe
 
 CIB = etree.fromstring(
@@ -35,12 +35,14 @@ EMPTY = etree.fromstring("<cib><configuration/></cib>")
     ],
 )
 def test_things_are_called_what_an_admin_calls_them(section: str, ident: str, noun: str) -> None:
-    assert describe([merge.Change("add", section, ident)], EMPTY, CIB) == (Change("add", noun, ident),)
-    assert describe([merge.Change("remove", section, ident)], CIB, EMPTY) == (Change("remove", noun, ident),)
+    assert describe([difference.Change("add", section, ident)], EMPTY, CIB) == (Change("add", noun, ident),)
+    assert describe([difference.Change("remove", section, ident)], CIB, EMPTY) == (Change("remove", noun, ident),)
 
 
 def test_a_change_is_told_with_old_and_new() -> None:
-    change = merge.Change("change", "resources", "web", (("config", "a.xml", "b.xml"), ("stop timeout", "60s", "-")))
+    change = difference.Change(
+        "change", "resources", "web", (("config", "a.xml", "b.xml"), ("stop timeout", "60s", "-"))
+    )
     assert describe([change], CIB, CIB) == (
         Change("change", "VM", "web", (Setting("config", "a.xml", "b.xml"), Setting("stop timeout", "60s", "-"))),
     )
@@ -59,10 +61,10 @@ def test_a_change_is_told_with_old_and_new() -> None:
 def test_no_secret_is_shown_neither_one_that_goes_nor_one_that_stays(
     fact: tuple[str, str, str], shown: tuple[str, str]
 ) -> None:
-    [change] = describe([merge.Change("change", "resources", "f", (fact,))], CIB, CIB)
+    [change] = describe([difference.Change("change", "resources", "f", (fact,))], CIB, CIB)
     assert change.settings == (Setting(fact[0], *shown),)
 
 
 def test_a_property_whose_name_says_secret_is_hidden_too() -> None:
-    found = merge.Change("change", "crm_config", "my-password", (("value", "a", "b"),))
+    found = difference.Change("change", "crm_config", "my-password", (("value", "a", "b"),))
     assert describe([found], CIB, CIB)[0].settings == (Setting("value", HIDDEN, HIDDEN),)

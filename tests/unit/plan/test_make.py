@@ -3,12 +3,13 @@
 import pytest
 from lxml import etree
 
-from hacluster.cib.merge import Change, Merged
+from hacluster.cib.difference import Change
+from hacluster.cib.merge import Merged
 from hacluster.cib.simulate import Action, Simulation
 from hacluster.claim import Claim
 from hacluster.observe import ClusterView, NodeView, Observation, VmView
 from hacluster.observe.views import Presence
-from hacluster.plan import Plan, make
+from hacluster.plan import Foreseen, Plan, make
 from hacluster.problems import errors
 
 CIB = etree.fromstring(
@@ -59,8 +60,8 @@ def plan(
         failures=(),
         claims=claims,
     )
-    before, after = Simulation(now, {}, {}), Simulation(then, {}, {})
-    return make(CIB, Merged(CIB, changes), before, after, seen=observed, nodes=nodes, invalid=invalid)
+    foreseen = Foreseen(Simulation(now, {}, {}), Simulation(then, {}, {}), invalid=invalid)
+    return make(CIB, Merged(CIB, changes), foreseen, seen=observed, nodes=nodes)
 
 
 def codes(made: Plan) -> list[str]:
