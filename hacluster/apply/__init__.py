@@ -7,6 +7,8 @@ matters, and it is atomic: whatever is interrupted before it has changed nothing
 
 from hacluster.apply.prepare import Prepared, prepare
 from hacluster.apply.run import Applied, apply
+from hacluster.apply.undo import Entry, past_of
+from hacluster.apply.undo import prepare as prepare_undo
 from hacluster.apply.written import prepare as prepare_written
 
-__all__ = ["Applied", "Prepared", "apply", "prepare", "prepare_written"]
+__all__ = ["Applied", "Entry", "Prepared", "apply", "past_of", "prepare", "prepare_undo", "prepare_written"]

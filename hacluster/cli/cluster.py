@@ -97,7 +97,7 @@ def plan(
             prepared, cluster, ssh_hosts(cluster), accepted, at=world.clock.wall(), by=claiming.owner()
         )
         plans.write(out, written)
-    _show(prepared, as_json, accepted)
+    show_prepared(prepared, as_json, accepted)
     if out is not None and not as_json:
         render.out.print(f"\nwritten to {escape(str(out))}; hactl apply {escape(str(out))} does exactly this")
     if errors(prepared.problems, accepted):
@@ -147,7 +147,7 @@ def carry_out(
     world: World, prepared: applying.Prepared, accepted: frozenset[str], wait: float, word: str, *, dry_run: bool
 ) -> None:
     """Show what is prepared and, unless something speaks against it, do it. `word` names it on the progress line."""
-    _show(prepared, as_json=False, accepted=accepted)
+    show_prepared(prepared, as_json=False, accepted=accepted)
     if errors(prepared.problems, accepted):
         raise typer.Exit(1)
     if prepared.nothing or dry_run:
@@ -185,7 +185,8 @@ def _prepare(
     return cluster, world, applying.prepare(world, LocalSecrets(), cluster, keep)
 
 
-def _show(prepared: applying.Prepared, as_json: bool, accepted: frozenset[str]) -> None:
+def show_prepared(prepared: applying.Prepared, as_json: bool, accepted: frozenset[str]) -> None:
+    """Show a plan with its findings."""
     if as_json:
         told = planning.document(prepared.plan)
         told["nothing_to_do"] = prepared.nothing

@@ -125,6 +125,7 @@ def _mount() -> None:
         "compile",
         "importing",
         "cluster",
+        "undo",
         "verify",
         "vm",
         "lock",

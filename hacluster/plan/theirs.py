@@ -22,9 +22,9 @@ DRIFTED = kind(
 )
 CONFLICT = kind(
     "HA351",
-    "Somebody else and the spec changed the same thing",
-    "The value is neither what the last apply wrote nor what the spec wants now. With --accept the spec's value is "
-    "set; with --keep ID the other one stays, and the next plan tells of it again.",
+    "Somebody else changed what is to be changed",
+    "The value is neither what the last apply wrote nor what is wanted now, by the spec or by an undo. With --accept "
+    "what is wanted is set; with --keep ID the other one stays, and the next plan tells of it again.",
     acceptable=True,
 )
 
@@ -70,7 +70,7 @@ def problems(found: Sequence[Foreign], who: str, command: str) -> Iterator[Probl
             told = [f"{f.name or 'as a whole'}: applied {f.applied}, now {f.live}, wanted {f.wanted}" for f in mine[:8]]
             yield what(
                 f"somebody else changed {', '.join(f.name or 'it' for f in mine[:4])} of the {noun_} {ident}"
-                + (", and the spec wants something else, too" if code == "conflict" else ""),
+                + (", and something else is wanted, too" if code == "conflict" else ""),
                 where=ident,
                 remedy=f"to set what is wanted: {command} --accept {what.code}; "
                 f"to leave theirs: {command} --keep {ident}",
