@@ -19,7 +19,6 @@ from typing import Any
 from lxml import etree
 
 from hacluster.cib import names
-from hacluster.cib.difference import APPLIED
 
 FORMAT = 1
 DIRECTORY = "/var/lib/hacluster/applied"
@@ -81,7 +80,7 @@ def path(checksum_: str) -> str:
 
 def applied(cib: etree._Element) -> str:
     """The checksum of the record that a CIB names; empty when it names none."""
-    found = cib.find(f"configuration/crm_config/cluster_property_set/nvpair[@name='{APPLIED}']")
+    found = cib.find(f"configuration/crm_config/cluster_property_set/nvpair[@name='{names.APPLIED}']")
     value = found.get("value", "") if found is not None else ""
     return value if value and all(letter in "0123456789abcdef" for letter in value) else ""
 
@@ -92,9 +91,9 @@ def name(cib: etree._Element, checksum_: str) -> None:
     own = config.find(f"cluster_property_set[@id='{names.MANIFEST_SET}']")
     if own is None:
         own = etree.SubElement(config, "cluster_property_set", id=names.MANIFEST_SET)
-    for pair in own.findall(f"nvpair[@name='{APPLIED}']"):
+    for pair in own.findall(f"nvpair[@name='{names.APPLIED}']"):
         own.remove(pair)
-    etree.SubElement(own, "nvpair", id=f"{names.MANIFEST_SET}-{APPLIED}", name=APPLIED, value=checksum_)
+    etree.SubElement(own, "nvpair", id=f"{names.MANIFEST_SET}-{names.APPLIED}", name=names.APPLIED, value=checksum_)
 
 
 def as_cib(configuration: str) -> etree._Element:

@@ -13,7 +13,7 @@ from hacluster.apply.delivery import File
 from hacluster.apply.prepare import Goal, Prepared, Sight, look, plan_for
 from hacluster.apply.record import Record, as_cib
 from hacluster.cib import merge, names
-from hacluster.cib.difference import APPLIED, configuration, elements
+from hacluster.cib.difference import configuration, elements
 from hacluster.cib.threeway import Combination, Theirs
 from hacluster.observe.read import node_names
 from hacluster.plan.make import NOT_VALID
@@ -170,7 +170,7 @@ def _own_notes(cib: etree._Element, oldest: Record) -> None:
         own = etree.SubElement(config, "cluster_property_set", id=names.MANIFEST_SET)
     if own is None:
         return
-    for pair in [p for p in own if p.get("name") in (names.MANIFEST, APPLIED)]:
+    for pair in [p for p in own if p.get("name") in (names.MANIFEST, names.APPLIED)]:
         own.remove(pair)
     if manifest is not None:
         own.insert(0, deepcopy(manifest))

@@ -93,7 +93,7 @@ def meaning(element: etree._Element, kept: frozenset[str] = frozenset()) -> Mean
 def sections(cib: etree._Element) -> Iterator[tuple[str, etree._Element]]:
     """Every element that stands directly in a section of the configuration, with the section's name.
 
-    Cluster properties, which a set shares among owners, come one by one; hactl's own list is left out.
+    Cluster properties, which a set shares among owners, come one by one; hactl's own notes are left out.
     """
     for section in cib.iterfind("configuration/*"):
         if not isinstance(section.tag, str):
@@ -103,7 +103,7 @@ def sections(cib: etree._Element) -> Iterator[tuple[str, etree._Element]]:
                 continue
             if plain_properties(each):
                 for pair in each:
-                    if pair.get("name") != names.MANIFEST:
+                    if pair.get("name") not in (names.MANIFEST, names.APPLIED):
                         yield "crm_config", pair
             else:
                 yield str(section.tag), each

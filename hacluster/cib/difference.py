@@ -21,9 +21,7 @@ _UNORDERED = frozenset(
 )
 _NAMED = frozenset({"nvpair", "op"})
 
-APPLIED = "hacluster-applied"
-"""The property that names the record of the last apply (docs/decisions/0017-what-was-applied-lies-on-the-nodes.md)."""
-_OURS = frozenset({names.MANIFEST, APPLIED})
+_OURS = frozenset({names.MANIFEST, names.APPLIED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ def values(element: etree._Element, inside: str = "") -> Iterator[tuple[str, str
 def configuration(cib: etree._Element) -> etree._Element:
     """A copy of a CIB's configuration without the note of what was applied, which every apply changes."""
     copy = deepcopy(cib.find("configuration"))
-    for pair in copy.findall(f"crm_config/cluster_property_set/nvpair[@name='{APPLIED}']"):
+    for pair in copy.findall(f"crm_config/cluster_property_set/nvpair[@name='{names.APPLIED}']"):
         pair.getparent().remove(pair)
     return copy
 

@@ -19,6 +19,8 @@ PROPERTY_SET = "cib-bootstrap-options"
 DEFAULTS = "hacluster-defaults"
 MANIFEST_SET = "hacluster"
 MANIFEST = "hacluster-owned"
+APPLIED = "hacluster-applied"
+"""Names the record of the last apply (docs/decisions/0017-what-was-applied-lies-on-the-nodes.md)."""
 MANIFEST_PROPERTY_PREFIX = "property:"
 DOMAIN_DIRECTORY = "/etc/hacluster/domains"
 
