@@ -19,7 +19,6 @@ import typer
 
 from hacluster.cli import catalogue, render
 from hacluster.cli.shell import Commands
-from hacluster.cli.world import NODE_UNREACHABLE
 from hacluster.ports import Unreachable
 from hacluster.problems import Problem, Refused, kind
 
@@ -117,8 +116,16 @@ def version() -> None:
     render.out.print(f"hactl {installed('hacluster')}")
 
 
+_OFFLINE = {"init": "spec", "schema": "spec", "compile": "compile", "template": "compile"}
+"""Commands that need no cluster, by their module: loading libvirt, ssh and the lab would double their time."""
+
+
 def _mount() -> None:
     """Every command module adds its own commands; the order here is the order of the help."""
+    alone = _OFFLINE.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if alone is not None:
+        importlib.import_module(f"hacluster.cli.{alone}").register(app)
+        return
     for name in (
         "spec",
         "check",
@@ -153,6 +160,8 @@ def main() -> None:
     except Refused as no:
         _end(no.problems)
     except Unreachable as error:
+        from hacluster.cli.world import NODE_UNREACHABLE
+
         remedy = "name a node that is up with --node NODE; hactl status shows what has become of it"
         _end([NODE_UNREACHABLE(str(error), where="cluster", remedy=remedy)])
     except OSError as error:

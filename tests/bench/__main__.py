@@ -1,4 +1,7 @@
-"""`make bench`: brings up a lab of its own, measures, shows the ratios, and takes the lab down whatever happens."""
+"""`make bench`: brings up a lab of its own, measures, shows the ratios, and takes the lab down whatever happens.
+
+`--only compile` needs no lab: it measures what happens on the machine of the one who asks.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import shutil
 import signal
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,11 +24,11 @@ from rich.console import Console
 from hacluster.cli import render
 from hacluster.lab.bed import Bed
 from hacluster.problems import Refused
-from tests.bench import monitor, moves, push, report
+from tests.bench import compile_cost, monitor, moves, push, report
 from tests.bench.stage import GUARDED, HOME, RAW, STOCK, Failed, Stage, cluster, spec_text
 
 FORMAT = 1
-PARTS = ("moves", "monitor", "push")
+PARTS = ("compile", "moves", "monitor", "push")
 MONITORS = 6
 """Monitors of each agent for a round of moves: a move takes seconds, a monitor milliseconds."""
 
@@ -35,6 +38,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, help="measure one part")
     parser.add_argument("--rounds", type=_rounds, default=5, metavar="N", help="how often (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how compiling grows there, as SVG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     parser.add_argument("--name", default=f"bench{os.getpid()}", help="the lab's name")
     return parser.parse_args(argv)
@@ -81,20 +85,41 @@ def measure(asked: argparse.Namespace, console: Console) -> dict[str, object]:
     console.print(
         f"load average {machine['load']} on {machine['cpus']} CPUs; guests are emulated (TCG), not virtualised"
     )
-    whole = cluster([GUARDED, RAW, STOCK])
-    bed = Bed(asked.name, whole)
     document: dict[str, Any] = {
         "format": FORMAT,
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "rounds": asked.rounds,
         "host": machine,
     }
+    parts = PARTS if asked.only is None else (asked.only,)
+    if "compile" in parts:
+        console.print("\n[bold]compile[/]")
+        compiled = compile_cost.measure(asked.rounds, tell)
+        report.compiling(console, compiled)
+        document["compile"] = compiled.as_json()
+        if asked.plot is not None:
+            asked.plot.write_text(report.compile_plot(compiled))
+            console.print(f"plot: {asked.plot}")
+    if staged := [part for part in parts if part != "compile"]:
+        document |= _in_a_lab(asked, staged, console, tell)
+    document["load_at_the_end"] = load()
+    console.print(f"\nload average at the end {document['load_at_the_end']}")
+    return document
+
+
+def _in_a_lab(
+    asked: argparse.Namespace, parts: Sequence[str], console: Console, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """What needs nodes and guests."""
+    document: dict[str, Any] = {}
+    whole = cluster([GUARDED, RAW, STOCK])
+    bed = Bed(asked.name, whole)
     try:
         bed.up(tell, spec=spec_text([GUARDED]).encode())
         stage = Stage(bed, whole)
         stage.apply([GUARDED])
         document["versions"] = versions(stage)
-        for part in PARTS if asked.only is None else (asked.only,):
+        for part in parts:
             console.print(f"\n[bold]{part}[/]")
             if part == "moves":
                 moved = moves.measure(stage, asked.rounds, tell)
@@ -111,8 +136,6 @@ def measure(asked: argparse.Namespace, console: Console) -> dict[str, object]:
     finally:
         if left := bed.down():
             console.print("left over: " + ", ".join(left), style="bold red")
-    document["load_at_the_end"] = load()
-    console.print(f"\nload average at the end {document['load_at_the_end']}")
     return document
 
 

@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hacluster.lab.canary import PERIOD_MS
+from tests.bench import compile_cost, fleet, plot
 from tests.bench import moves as moving
+from tests.bench.compile_cost import BOUND, BOUND_MIB, GOAL, Compile
 from tests.bench.figures import ratio, told
 from tests.bench.monitor import OURS, Monitor
 from tests.bench.moves import Moves
@@ -142,6 +144,50 @@ def push(console: Console, found: Push) -> None:
     for name, series in found.steps.items():
         table.add_row(name, str(series))
     console.print(table)
+
+
+def compiling(console: Console, found: Compile) -> None:
+    """What a thousand VMs cost, and how the cost grows."""
+    ours, cpu = found.series("seconds", GOAL), found.series("cpu", GOAL)
+    table = _table(
+        f"{GOAL} VMs on {fleet.NODES} nodes as a CIB, in a file",
+        "way", "processes", "seconds", "/ hactl", "CPU seconds", "/ hactl", "memory",
+    )  # fmt: skip
+    table.add_row("hactl compile", "1", str(ours), told(1.0), str(cpu), told(1.0), str(found.series("memory", GOAL)))
+    table.add_row(
+        "pcs -f FILE resource create",
+        str(GOAL),
+        f"{found.pcs():.0f} s, extrapolated from {len(found.calls)} calls",
+        told(ratio(found.pcs(), ours.median)),
+        f"{found.pcs('cpu'):.0f} s, extrapolated",
+        told(ratio(found.pcs("cpu"), cpu.median)),
+        "-",
+    )
+    console.print(table)
+    kept = ours.median < BOUND and found.series("memory", GOAL).median < BOUND_MIB
+    console.print(
+        f"Bound: {BOUND:g} s and {BOUND_MIB:g} MiB for {GOAL} VMs: {'kept' if kept else '[bold red]not kept[/]'}.\n"
+    )
+    table = _table("hactl compile by the number of VMs: median (min-max)", "VMs", "wall", "CPU", "memory")
+    for vms in compile_cost.SIZES:
+        table.add_row(str(vms), *(str(found.series(what, vms)) for what in ("seconds", "cpu", "memory")))
+    bends = {what: found.bend(what) for what in ("seconds", "cpu", "memory")}
+    table.add_row("off the line", *(f"{bend:.1%}" for bend in bends.values()))
+    console.print(table)
+
+
+def compile_plot(found: Compile) -> str:
+    """How CPU time, wall time and memory grow, as SVG."""
+    return plot.svg(
+        [
+            plot.Panel(title, unit, found.points(what), found.line(what), (GOAL, bound))
+            for title, unit, what, bound in (
+                ("hactl compile: CPU seconds by VMs", "s", "cpu", BOUND),
+                ("wall seconds by VMs (other work on the machine included)", "s", "seconds", BOUND),
+                ("largest memory in MiB by VMs", "MiB", "memory", BOUND_MIB),
+            )
+        ]
+    )
 
 
 def _table(title: str, *columns: str) -> Table:
