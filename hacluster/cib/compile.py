@@ -32,7 +32,7 @@ MINIMAL_STOP = 180
 MINIMAL_MIGRATE_TO = 660
 """What the agents advise at least for these operations, in seconds: no VM gets less, however small its own budget."""
 PRIORITY_FENCING_DELAY = 15
-"""Seconds; it must be well above any delay of a fence device. The Pacemaker documentation's own example."""
+"""Seconds at least; Pacemaker's documentation wants it well above any delay of a fence device, and 15 s for example."""
 
 ID_TAKEN = kind(
     "HA201",
@@ -173,11 +173,13 @@ class _Compiler:
             "properties",
             names.PROPERTY_SET,
             cluster_name=self.cluster.name,
-            priority_fencing_delay=PRIORITY_FENCING_DELAY if two else None,
+            priority_fencing_delay=_head_start(self.cluster) if two else None,
         )
         for name, value in sorted({**placement.properties(self.cluster), **self.cluster.properties}.items()):
             nvpair(properties, name, value)
-        defaults = self.library.render("defaults", names.DEFAULTS, stickiness=self.cluster.stickiness)
+        defaults = self.library.render(
+            "defaults", names.DEFAULTS, stickiness=self.cluster.stickiness, priority=1 if two else None
+        )
         owned = [
             *(names.manifest_property(pair.get("name")) for pair in properties),
             *(each.get("id") for each in (*self.draft.made(), defaults)),
@@ -224,6 +226,11 @@ def _by_kind(vms: Iterable[model.Vm]) -> dict[tuple[str, tuple[str, ...]], list[
     for vm in vms:
         grouped.setdefault((vm.agent, vm.storages), []).append(vm)
     return grouped
+
+
+def _head_start(cluster: model.Cluster) -> int:
+    """Seconds that the node which counts less waits before it fences the other."""
+    return max(PRIORITY_FENCING_DELAY, *(2 * (device.delay or 0) for device in cluster.fence_devices), 0)
 
 
 def _migration_hosts(cluster: model.Cluster) -> str | None:

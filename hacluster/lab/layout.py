@@ -195,10 +195,17 @@ def _findings(cluster: Cluster) -> Iterator[Problem]:
                 where=f"nodes.{node.name}.addresses",
                 remedy="give each link one /24 and each node one address in it",
             )
+    for node in cluster.nodes:
+        if node.remote:
+            yield NOT_FOR_THE_LAB(
+                f"The lab gives each node Corosync, and {node.name} is a remote one.",
+                where=f"nodes.{node.name}.remote",
+                remedy="remove it: each node of a lab is a member",
+            )
     for storage in cluster.storages:
         if not isinstance(storage, Block | Directory):
             yield NOT_FOR_THE_LAB(
-                f"The storage {storage.name} needs a kernel with DLM and GFS2.",
+                f"The lab has no {storage.stack} for the storage {storage.name}.",
                 where=f"storage.{storage.name}.type",
                 remedy='type = "block" or type = "directory"',
             )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hacluster import lock_driver
+from hacluster.cib import corosync
 from hacluster.lab.layout import DLM_PORT, Layout
 from hacluster.model import Node
 
@@ -211,17 +212,11 @@ def cluster(layout: Layout, node: Node, keys: Keys) -> list[NodeFile]:
 
 def corosync_conf(layout: Layout) -> str:
     """corosync.conf with two encrypted knet links; it may not leave its cgroup nor ask for real-time scheduling."""
-    nodes = ""
-    for node in layout.cluster.nodes:
-        rings = "".join(f"    ring{link}_addr: {address}\n" for link, address in enumerate(node.addresses))
-        nodes += f"  node {{\n    name: {node.name}\n    nodeid: {node.id}\n{rings}  }}\n"
-    two_node = "  two_node: 1\n" if len(layout.cluster.nodes) == 2 else ""
-    return (
-        f"totem {{\n  version: 2\n  cluster_name: {layout.cluster.name}\n  transport: knet\n"
-        "  crypto_cipher: aes256\n  crypto_hash: sha256\n  token: 1000\n}\n"
-        f"nodelist {{\n{nodes}}}\nquorum {{\n  provider: corosync_votequorum\n{two_node}}}\n"
-        "logging {\n  to_logfile: yes\n  logfile: /var/log/corosync/corosync.log\n  to_syslog: no\n"
-        "  timestamp: hires\n}\nsystem {\n  move_to_root_cgroup: no\n  sched_rr: no\n}\n"
+    return corosync.conf(
+        layout.cluster,
+        totem={"token": "1000"},
+        beside="logging {\n  to_logfile: yes\n  logfile: /var/log/corosync/corosync.log\n  to_syslog: no\n"
+        "  timestamp: hires\n}\nsystem {\n  move_to_root_cgroup: no\n  sched_rr: no\n}\n",
     )
 
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from hacluster import model, spec
 from hacluster.cib import compile as compiler
@@ -17,7 +18,7 @@ from tests import scheduler
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent
-EXAMPLES = ("kvm-cluster", "kvm-cluster-clvmd", "lab")
+EXAMPLES = ("ceph-remote", "kvm-cluster", "kvm-cluster-clvmd", "lab", "san", "two-nodes-nfs")
 WRITE = os.environ.get("HACTL_GOLDEN") == "write"
 
 
@@ -81,6 +82,27 @@ class TestWithTools:
             name: 3 for name in stack
         }
         assert all(len([step for step in graph.of(vm, "start") if step.real]) == 1 for vm in vms)
+
+    @pytest.mark.parametrize("example", EXAMPLES)
+    def test_nothing_starts_before_what_it_stands_on_has_started_there(self, example: str, tmp_path: Path) -> None:
+        cib = etree.fromstring(compiled(example))
+        graph = scheduler.ask(cib, tmp_path).graph
+        tags = {tag.get("id"): [ref.get("id") for ref in tag] for tag in cib.iter("tag")}
+        clones = {clone.get("id"): clone.find("primitive").get("id") for clone in cib.iter("clone")}
+        seen = 0
+        for order in cib.iter("rsc_order"):
+            firsts, thens = (
+                [clones.get(each, each) for each in tags.get(order.get(end), [order.get(end)])]
+                for end in ("first", "then")
+            )
+            for first, then in product(firsts, thens):
+                for start in graph.of(then, "start"):
+                    earlier = {id_ for id_ in graph.before(start) if graph.steps[id_].node == start.node}
+                    wanted = {step.id for step in graph.of(first, "start") if step.node == start.node}
+                    assert wanted, f"{then} starts on {start.node}, where {first} does not"
+                    assert wanted <= earlier, f"{then} on {start.node} does not wait for {first} there"
+                    seen += start.real
+        assert seen > 3
 
     @pytest.mark.parametrize("example", EXAMPLES)
     def test_once_it_runs_there_is_nothing_to_do(self, example: str, tmp_path: Path) -> None:

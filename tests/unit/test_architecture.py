@@ -98,7 +98,7 @@ ARROWS: dict[str, set[str] | None] = {
     },
     "edge": {"ports", "problems", "model", "fence_ports"},
     "host": {"ports", "problems", "model", "guard", "assets"},
-    "lab": {"lock_driver", "model", "spec", "host", "ports", "problems", "guard", "assets"},
+    "lab": {"cib", "lock_driver", "model", "spec", "host", "ports", "problems", "guard", "assets"},
     "sim": {"cib", "ports", "problems"},
     "cli": None,
     "__main__": {"cli"},

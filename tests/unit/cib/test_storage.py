@@ -11,7 +11,7 @@ from lxml import etree
 
 from hacluster import model
 from hacluster.cib import compile as compiler
-from hacluster.cib import storage
+from hacluster.cib import merge, storage
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.stacks import STACKS
 from tests import scheduler
@@ -272,6 +272,18 @@ class TestAsPacemakerSeesIt:
         before = [outcome.graph.steps[id_] for id_ in outcome.graph.before(start)]
         assert any(step.operation == "fence" and step.node == home for step in before)
         assert outcome.findings("web", "db") == []
+
+    @pytest.mark.parametrize("wishes", [(COLD, LIVE), (LIVE, COLD)], ids=["cold to live", "live to cold"])
+    def test_another_wish_is_another_activation_and_costs_a_restart(
+        self, wishes: tuple[model.Migration, model.Migration], tmp_path: Path
+    ) -> None:
+        before, after = (
+            cib(LVM, vms=(on(disk("/dev/vg_shared/web", "vols", "block"), migration=wish),)) for wish in wishes
+        )
+        running = scheduler.carried_out(before, tmp_path)
+        outcome = scheduler.ask(merge.merge(running, after).cib, tmp_path)
+        assert outcome.simulation.price("web") == "restart"
+        assert outcome.findings("web") == []
 
 
 def test_the_table_knows_every_storage_of_the_model() -> None:
