@@ -72,7 +72,8 @@ def merge(
     merging.properties()
     for section in SECTIONS:
         merging.section(section)
-    problems = [*merging.problems, *dangling(merging.cib, merging.removed)]
+    there = {e.get("id") for e in merging.cib.iterfind("configuration/resources//*[@id]")}
+    problems = [*merging.problems, *dangling(merging.cib, merging.removed - there)]
     if problems:
         raise Refused(problems)
     merging.manifest()
@@ -227,17 +228,17 @@ class _Merging:
             for e in self.cib.iterfind("configuration//*[@id]")
             if e.tag not in ("node", "obj_ref", "resource_ref")
         }
+        going = {id_ for id_ in live if id_ in self.ours and id_ not in wanted and id_ not in self.kept}
         for id_, element in wanted.items():
             present = live.get(id_)
-            if present is None and id_ in anywhere:
+            if present is None and id_ in anywhere and not going.intersection(_around(anywhere[id_])):
                 self._refuse(id_, anywhere[id_])
             elif present is not None and id_ not in self.ours:
                 self._foreign(name, present, element)
             else:
                 self._combine(name, id_, before.get(id_, present), present, element)
-        for id_, present in live.items():
-            if id_ in self.ours and id_ not in wanted and id_ not in self.kept:
-                self._combine(name, id_, before.get(id_, present), present, None)
+        for id_ in [each for each in live if each in going]:
+            self._combine(name, id_, before.get(id_, live[id_]), live[id_], None)
 
     def _foreign(self, section: str, present: etree._Element, element: etree._Element) -> None:
         """Something of that id that is not ours: adopted when it says what we want, run-time settings aside."""
@@ -309,6 +310,11 @@ class _Merging:
         facts: tuple[tuple[str, str, str], ...] = (),
     ) -> None:
         self.changes.append(Change(kind_, section, id_, facts))
+
+
+def _around(element: etree._Element) -> set[str]:
+    """The ids of what an element stands in: a primitive may leave its clone, or come into one, under its own id."""
+    return {each.get("id") for each in element.iterancestors() if each.get("id")}
 
 
 def dangling(cib: etree._Element, removed: Collection[str]) -> Iterator[Problem]:

@@ -64,3 +64,12 @@ def test_an_unknown_template_is_a_problem() -> None:
     with pytest.raises(Refused) as refused:
         hactl("template", "show", "nothing")
     assert [problem.code for problem in refused.value.problems] == ["HA214"]
+
+
+def test_corosyncs_file_comes_beside_the_cib(tmp_path: Path) -> None:
+    file = tmp_path / "corosync.conf"
+    assert hactl("compile", LAB, "--corosync", file) == hactl("compile", LAB)
+    assert "ring1_addr: 10.99.1.13" in file.read_text()
+    with pytest.raises(Refused) as refused:
+        hactl("compile", LAB, "--corosync", tmp_path / "absent" / "corosync.conf")
+    assert [problem.code for problem in refused.value.problems] == ["HA260"]
