@@ -9,7 +9,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 HACTL := $(BIN)/hactl
 # hactl's own dependencies at Debian's versions, and what building the newest libvirt-python takes.
 PACKAGES := python3 python3-venv python3-lxml python3-paramiko python3-libvirt python3-tenacity python3-structlog \
-  python3-typer python3-rich libdlm3 gcc spin python3-dev libvirt-dev pkg-config
+  python3-typer python3-rich libdlm3 gcc spin graphviz python3-dev libvirt-dev pkg-config
 SPEC := examples/lab.toml
 
 .PHONY: help

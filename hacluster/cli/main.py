@@ -129,6 +129,7 @@ def _mount() -> None:
     for name in (
         "spec",
         "check",
+        "graph",
         "compile",
         "importing",
         "cluster",

@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str] | None] = {
     "history": set(),
     "claim": set(),
     "lint": {"cib", "model", "problems", "spec"},
+    "graph": {"lint"},
     "oracle": {"cib", "problems"},
     "capacity": {"cib", "problems"},
     "observe": {"cib", "fencing_proof", "lock_driver", "model", "ports", "problems", "claim", "history", "guard"},
