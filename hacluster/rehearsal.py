@@ -93,7 +93,7 @@ def questions(
         claim=view.claim,
         constraints=_foreign(looked.cib, vm.name),
         fenceable=_fenceable(seen),
-        needs=managed.stands_on(looked.cib, vm),
+        needs=managed.must_be_up(looked.cib, vm),
         up_on_target=frozenset(clone.name for clone in seen.clones if clone.on.get(target) == "started"),
         domain=domain,
         cpu=None if domain is None or cold else world.hosts.compare_cpu(target, etree.tostring(domain)),

@@ -86,6 +86,14 @@ def stands_on(cib: etree._Element, subject: ManagedVm) -> tuple[str, ...]:
     )
 
 
+def must_be_up(cib: etree._Element, subject: ManagedVm) -> tuple[str, ...]:
+    """What has to run on a node before the VM can go there: the clones that it stands on. A resource that stands alone,
+    such as a volume that is active on one node only, comes along with the VM.
+    """
+    clones = {clone.get("id", "") for clone in cib.iterfind("./configuration/resources/clone")}
+    return tuple(each for each in stands_on(cib, subject) if each in clones)
+
+
 def _agent(primitive: etree._Element, templates: Mapping[str, etree._Element]) -> tuple[str | None, ...]:
     described = templates.get(primitive.get("template", ""), primitive)
     return (described.get("class"), described.get("provider"), described.get("type"))

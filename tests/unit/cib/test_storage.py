@@ -11,7 +11,7 @@ from lxml import etree
 
 from hacluster import model
 from hacluster.cib import compile as compiler
-from hacluster.cib import merge, storage
+from hacluster.cib import managed, merge, storage
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.stacks import STACKS
 from tests import scheduler
@@ -158,6 +158,17 @@ class TestVolumesOfVms:
         document = cib(LVM, vms=(on(disk("/dev/vg_shared/a+b", "vols", "block"), migration=COLD),))
         (owned,) = document.xpath("//nvpair[@name='hacluster-owned']/@value")
         assert {"vols-lv-a_b", "vols-lvs", "order-vols-lv-a_b-then-web"} <= set(owned.split())
+
+
+@pytest.mark.parametrize("wish", [LIVE, COLD])
+def test_before_a_move_only_what_runs_everywhere_has_to_be_up_on_the_target(wish: model.Migration) -> None:
+    disks = (disk("/dev/vg_shared/web", "vols", "block"), disk("/kvm/shared/web", "shared"))
+    document = cib(clusters.gfs2(), LVM, vms=(on(*disks, migration=wish),))
+    vm = managed.vm(document, "web")
+    assert vm is not None
+    everywhere = {"shared-fs-clone", "hacluster-lockspace-clone"} | ({"vols-lv-web-clone"} if wish is LIVE else set())
+    assert set(managed.must_be_up(document, vm)) == everywhere
+    assert set(managed.stands_on(document, vm)) == everywhere | (set() if wish is LIVE else {"vols-lv-web"})
 
 
 def test_a_vm_on_a_local_disk_stays_on_its_node() -> None:
