@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CREATE = 15.0
 """Seconds kept for libvirt's part while we wait for the lock."""
 POLL = 0.3
+IMAGE_POLL = 3.0
+"""Seconds between two tries while somebody else has QEMU's lock on an image."""
 
 
 def start(vm: Vm, deadline: Deadline) -> int:
@@ -52,7 +54,7 @@ def _bring_up(vm: Vm, deadline: Deadline, keep: float) -> None:
     ready(vm)
     _obtain(vm, deadline, keep)
     ready(vm)
-    _create(vm, deadline)
+    _create(vm, deadline, keep)
 
 
 def ready(vm: Vm) -> None:
@@ -125,12 +127,29 @@ def _tidy(vm: Vm, lock: RunLock, deadline: Deadline) -> None:
     lock.release(lambda: proof.presence(vm.uuid, active), LOCK)
 
 
-def _create(vm: Vm, deadline: Deadline) -> None:
-    result = virsh(vm, deadline.left(), "create", vm.config)
-    sight = look(vm.name, vm.uuid)
-    if result.code == 0 and sight.alive:
-        codes.log(vm.name, f"started on {vm.node}, pid {sight.pid}")
-        return
+def _create(vm: Vm, deadline: Deadline, keep: float) -> None:
+    """Let libvirt create it. An image that is locked is waited for under our own lock: an NFS server keeps a dead
+    client's locks until its lease ends (90 s), long after its node was fenced, and a cluster file system until its
+    recovery. The mark of a start in flight stays meanwhile, so that no sweep takes the lock for one that was left.
+    """
+    first = True
+    while True:
+        result = virsh(vm, deadline.left(), "create", vm.config)
+        sight = look(vm.name, vm.uuid)
+        if result.code == 0 and sight.alive:
+            codes.log(vm.name, f"started on {vm.node}, pid {sight.pid}")
+            return
+        if not _image_locked(result.err) or deadline.over(keep + IMAGE_POLL):
+            break
+        if first:
+            codes.log(vm.name, f"waits on {vm.node} for the lock on its image: {complaint(result)}")
+            first = False
+        time.sleep(IMAGE_POLL)
     state.remove(state.path(vm.uuid, ".agent"))
     give_back(vm, deadline.left(LOCK))
     raise Failed(f"libvirt does not start {vm.name} on {vm.node}: {complaint(result)}")
+
+
+def _image_locked(said: str) -> bool:
+    """Whether QEMU refused because another process has its lock on an image (block/file-posix.c's words)."""
+    return "Failed to get" in said and " lock" in said
