@@ -131,7 +131,7 @@ class Library:
                 if "${" not in raw:
                     continue
                 filled, wrong, absent = _fill(raw, values, known)
-                problems += [w(f"{template.source}: {element.tag}/@{attribute}") for w in wrong]
+                problems += [w(f"{template.source}:{element.sourceline}: {element.tag}/@{attribute}") for w in wrong]
                 drop = drop or absent
                 element.set(attribute, filled)
             if drop and element is not root:
@@ -167,7 +167,9 @@ class Library:
                 template = Template(name, path, path.read_bytes())
                 root = etree.fromstring(template.text, _parser())
             except (OSError, etree.XMLSyntaxError) as error:
-                raise Refused(UNREADABLE(str(error), where=str(path), remedy=f"xmllint --noout {path}")) from error
+                line = f":{error.lineno}" if isinstance(error, etree.XMLSyntaxError) else ""
+                found = UNREADABLE(str(error), where=f"{path}{line}", remedy=f"hactl template show {name} --shipped")
+                raise Refused(found) from error
             self._parsed[name] = (template, root)
         return self._parsed[name]
 

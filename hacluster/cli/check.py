@@ -16,6 +16,7 @@ from hacluster.cib import compile as compiler
 from hacluster.cib import fencing, reading, remote
 from hacluster.cli import catalogue, losses, render, surroundings
 from hacluster.cli.cluster import NODE, spec_path
+from hacluster.cli.template import own_templates
 from hacluster.cli.world import connect
 from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
@@ -109,7 +110,7 @@ def _spec(path: Path, lost: int | None) -> _Seen:
     cluster, found = spec.check(path)
     if cluster is None:
         return _Seen(found)
-    found += (*fencing.check(cluster), *remote.check(cluster))
+    found += (*fencing.check(cluster), *remote.check(cluster), *own_templates())
     told = _told(cluster, lost) if lost or (lost is None and losses.installed()) else None
     found += tuple(capacity.findings(told)) if told is not None else ()
     parts = (

@@ -1,4 +1,4 @@
-"""`hactl compile` and `hactl template`: what the spec means as a CIB, and from which fragments it is made."""
+"""`hactl compile`: what the spec means as a CIB."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import typer
 from hacluster import spec
 from hacluster.cib import corosync, fencing, remote
 from hacluster.cib.compile import compile as compile_cib
-from hacluster.cib.templates import Library, shipped_directory
 from hacluster.cli import catalogue, render
-from hacluster.cli.shell import Commands
 from hacluster.problems import Refused, errors, kind
 
 NOT_WRITTEN = kind(
@@ -23,12 +21,8 @@ NOT_WRITTEN = kind(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("compile")(compile_spec)
-    templates = typer.Typer(cls=Commands, help="The CIB fragments that `hactl compile` fills.", no_args_is_help=True)
-    templates.command("list")(list_templates)
-    templates.command("show")(show_template)
-    app.add_typer(templates, name="template")
 
 
 def compile_spec(
@@ -64,25 +58,3 @@ def _write(path: Path, content: bytes, option: str) -> None:
     except (OSError, ValueError) as error:
         said = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         raise Refused(NOT_WRITTEN(said, where=str(path), remedy=f"name another file with {option}")) from error
-
-
-def list_templates(as_json: bool = typer.Option(False, "--json", help="for machines")) -> None:
-    """The templates: what each is for, and the file that counts."""
-    library = Library()
-    templates = [library.get(name) for name in library.names()]
-    if as_json:
-        rows = [{"name": t.name, "purpose": t.purpose, "source": str(t.source)} for t in templates]
-        render.json_out({"format": 1, "templates": rows})
-        return
-    for template in templates:
-        own = "" if template.source.parent == shipped_directory() else f"  ({template.source})"
-        sys.stdout.write(f"{template.name:13} {template.purpose}{own}\n")
-
-
-def show_template(
-    name: str = typer.Argument(..., metavar="NAME", show_default=False),
-    shipped: bool = typer.Option(False, "--shipped", help="hacluster's own, not the operator's"),
-) -> None:
-    """Print a template as it is used: the operator's where there is one."""
-    library = Library([shipped_directory()] if shipped else None)
-    sys.stdout.buffer.write(library.get(name).text)

@@ -116,7 +116,7 @@ def version() -> None:
     render.out.print(f"hactl {installed('hacluster')}")
 
 
-_OFFLINE = {"init": "spec", "schema": "spec", "compile": "compile", "template": "compile"}
+_OFFLINE = {"init": "spec", "schema": "spec", "compile": "compile", "template": "template"}
 """Commands that need no cluster, by their module: loading libvirt, ssh and the lab would double their time."""
 
 
@@ -131,6 +131,7 @@ def _mount() -> None:
         "check",
         "graph",
         "compile",
+        "template",
         "importing",
         "cluster",
         "undo",

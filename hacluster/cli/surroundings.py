@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from hacluster.cib import metadata
-from hacluster.cli.world import World
 from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject
 from hacluster.lint.domains import LIMIT
 from hacluster.ports import Agents, Unknown
+
+if TYPE_CHECKING:  # what needs no cluster does not load ssh and libvirt
+    from hacluster.cli.world import World
 
 COROSYNC = "/etc/corosync/corosync.conf"
 

@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.cli import compile as commands
+from hacluster.cli import template
 from hacluster.problems import Refused
 
 LAB = Path(__file__).parents[3] / "examples" / "lab.toml"
 APP = typer.Typer()
 commands.register(APP)
+template.register(APP)
 
 
 def hactl(*argv: str | Path) -> bytes:

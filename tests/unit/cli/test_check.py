@@ -10,7 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from hacluster.cib import templates
 from hacluster.cli import check as commands
+from hacluster.cli import template
 from hacluster.problems import Refused
 from tests.unit.lint.clean import CIB
 from tests.unit.spec.example import EXAMPLES, SMALL, changed
@@ -76,3 +78,11 @@ def test_what_is_no_cib_is_a_problem(text: bytes, tmp_path: Path) -> None:
 
 def test_a_file_and_the_cluster_are_not_checked_at_once() -> None:
     assert CliRunner().invoke(app(), ["check", "x", "--live"]).exit_code == 2
+
+
+def test_an_operators_own_template_is_checked_with_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "OVERRIDES", tmp_path)
+    monkeypatch.setattr(template, "OVERRIDES", tmp_path)
+    (tmp_path / "gsf2.xml").write_text("<clone/>")
+    done = CliRunner().invoke(app(), ["check", str(EXAMPLES / "kvm-cluster.toml"), "--json"])
+    assert "HA215" in {p["code"] for p in json.loads(done.stdout)["problems"]}
