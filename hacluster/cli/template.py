@@ -11,13 +11,13 @@ import typer
 from lxml import etree
 
 from hacluster import spec as specs
-from hacluster.cib import template_check
 from hacluster.cib.compile import compile_element
 from hacluster.cib.nouns import NOUNS, SAMPLES
 from hacluster.cib.templates import OVERRIDES, UNKNOWN_TEMPLATE, Library, Value, shipped_directory
 from hacluster.cli import render, surroundings
 from hacluster.cli.shell import Commands
 from hacluster.edge.agents import InstalledAgents
+from hacluster.lint import templates as template_check
 from hacluster.problems import Problem, Refused, errors
 from hacluster.spec.wording import nearest, quoted
 

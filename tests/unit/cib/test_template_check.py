@@ -9,12 +9,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from hacluster.cib import schema, template_check, templates
+from hacluster.cib import schema, templates
 from hacluster.cib.nouns import NOUNS
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.cli import surroundings
 from hacluster.cli import template as commands
 from hacluster.edge.agents import OCF_ROOT, InstalledAgents
+from hacluster.lint import templates as template_check
 from hacluster.problems import Problem, Refused
 from tests.unit.lint.clean import AGENTS
 from tests.unit.spec.example import EXAMPLES
