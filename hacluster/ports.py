@@ -321,6 +321,10 @@ class Pacemaker(Protocol):
         """Set (Started, Stopped) or clear a resource's target-role meta attribute, as pcs enable and disable do."""
         ...
 
+    def set_utilization(self, node: str, name: str, value: str) -> None:
+        """Set what a node has for resources, by the name of what is counted. Idempotent."""
+        ...
+
     def refresh(self, resource: str, node: str) -> None:
         """Forget all that is recorded of a resource on a node; Pacemaker then probes it there. Idempotent."""
         ...

@@ -14,7 +14,7 @@ import structlog
 import tenacity
 from lxml import etree
 
-from hacluster.apply import delivery, past, record, settle
+from hacluster.apply import capacities, delivery, past, record, settle
 from hacluster.apply.delivery import Delivery, File
 from hacluster.apply.prepare import Prepared
 from hacluster.cib import difference
@@ -78,11 +78,15 @@ def apply(
     begun = world.clock.now()
     delivered, pruned = deliver(world, prepared.deliveries, tell), 0
     if not prepared.plan.nothing:
-        noted = note(world, prepared)
+        grown = capacities.grow(world, prepared, tell)
+        if grown is None:
+            raise Refused(changed(prepared.before, etree.fromstring(world.pacemaker.cib())))
+        noted = note(world, grown)
         tell("pushing the configuration")
-        push(world, prepared, noted.name)
+        push(world, grown, noted.name)
         past.forget(world, noted.dropped, noted.nodes)
-        settle.settle(world, prepared, tell, wait)
+        settle.settle(world, grown, tell, wait)
+        capacities.shrink(world, grown)
         pruned = prune(world, prepared)
     return Applied(not prepared.plan.nothing, delivered, pruned, world.clock.now() - begun)
 
@@ -193,7 +197,9 @@ def _push_once(world: World, prepared: Prepared, wanted: etree._Element) -> None
     live = etree.fromstring(world.pacemaker.cib())
     if version(live)[:2] != prepared.plan.planned or difference.digest(live) != prepared.plan.digest:
         raise Refused(changed(prepared.before, live))
-    live.replace(live.find("configuration"), deepcopy(wanted))
+    nodes, whole = live.find("configuration/nodes"), deepcopy(wanted)
+    whole.replace(whole.find("nodes"), nodes)  # what nodes have is set by itself, see capacities
+    live.replace(live.find("configuration"), whole)
     world.pacemaker.replace(etree.tostring(live, encoding="UTF-8", xml_declaration=True))
 
 

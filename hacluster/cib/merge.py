@@ -1,8 +1,8 @@
 """The desired CIB put into the live one: what hactl owns is replaced, all else stays where it is, byte for byte.
 
 Ownership stands in the live CIB itself (`hacluster-owned`, see docs/decisions): the ids that the last apply wrote. The
-result keeps the live version attributes, so that pushing it is a compare-and-set; it keeps <nodes> and <status>; and it
-keeps what operators set on owned resources at run time. Pure.
+result keeps the live version attributes, so that pushing it is a compare-and-set; it keeps <status>, and <nodes> but
+for what they have for VMs; and it keeps what operators set on owned resources at run time. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 
 from lxml import etree
 
-from hacluster.cib import compare, names
+from hacluster.cib import capacities, compare, names
 from hacluster.cib.difference import Change, changes, differences, elements, same
 from hacluster.cib.threeway import Combination, Theirs
 from hacluster.problems import Problem, Refused, kind
@@ -72,6 +72,7 @@ def merge(
     merging.properties()
     for section in SECTIONS:
         merging.section(section)
+    merging.capacities()
     there = {e.get("id") for e in merging.cib.iterfind("configuration/resources//*[@id]")}
     problems = [*merging.problems, *dangling(merging.cib, merging.removed - there)]
     if problems:
@@ -283,6 +284,15 @@ class _Merging:
                 remedy="rename yours in the spec, or take the cluster's away with pcs",
             )
         )
+
+    # -- what nodes have: all of <nodes> that the spec decides
+
+    def capacities(self) -> None:
+        rooms = capacities.differences(self.cib, self.desired)
+        capacities.put(self.cib, rooms)
+        for id_ in dict.fromkeys(room.id for room in rooms):
+            facts = tuple((room.name, room.old or "-", room.new) for room in rooms if room.id == id_)
+            self._changed("change", "nodes", id_, facts)
 
     # -- the whole
 

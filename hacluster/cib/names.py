@@ -123,7 +123,7 @@ def start_order_step(order_: str, part: str, number: int) -> str:
     return f"start-order-{part}-{number}-{order_}"
 
 
-def node_utilization(node: int) -> str:
+def node_utilization(node: int | str) -> str:
     """What a node has for VMs, by the node's id; as pcs calls it."""
     return f"nodes-{node}-utilization"
 

@@ -124,6 +124,12 @@ class PacemakerTools:
             change = ["--set-parameter", "target-role", "--parameter-value", role]
         self._must(self._run(["crm_resource", "--resource", resource, "--meta", *change]), "crm_resource --meta")
 
+    def set_utilization(self, node: str, name: str, value: str) -> None:
+        """As Pacemaker.set_utilization."""
+        # An `=` keeps a value that begins with a hyphen from being an option.
+        argv = ["crm_attribute", f"--node={node}", "--utilization", f"--name={name}", f"--update={value}"]
+        self._must(self._run(argv), "crm_attribute --utilization")
+
     def refresh(self, resource: str, node: str) -> None:
         """As Pacemaker.refresh."""
         done = self._run(["crm_resource", "--refresh", "--resource", resource, "--node", node])

@@ -136,6 +136,18 @@ class SimPacemaker:
             etree.SubElement(meta, "nvpair", id=f"{meta.get('id')}-target-role", name="target-role", value=role)
         self._changed(part)
 
+    def set_utilization(self, node: str, name: str, value: str) -> None:
+        """As Pacemaker.set_utilization."""
+        part = self._part()
+        member = part.cib.find(f"./configuration/nodes/node[@uname='{node}']")
+        held = member.find("utilization")
+        if held is None:
+            held = etree.SubElement(member, "utilization", id=f"nodes-{member.get('id')}-utilization")
+        for old in held.findall(f"nvpair[@name='{name}']"):
+            held.remove(old)
+        etree.SubElement(held, "nvpair", id=f"{held.get('id')}-{name}", name=name, value=value)
+        self._changed(part)
+
     def refresh(self, resource: str, node: str) -> None:
         """As Pacemaker.refresh."""
         self._programs.refresh(self._part(), resource, node)

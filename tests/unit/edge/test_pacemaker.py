@@ -82,6 +82,14 @@ class TestOnAFile:
         pacemaker.set_target_role("web", None)
         assert b"target-role" not in pacemaker.cib()
 
+    def test_what_a_node_has_is_set_under_the_ids_that_pcs_and_the_compiler_use(
+        self, pacemaker: PacemakerTools
+    ) -> None:
+        for value in ("8", "16", "16"):
+            pacemaker.set_utilization("n1", "cpu", value)
+        [pair] = etree.fromstring(pacemaker.cib()).xpath("//node[@uname='n1']/utilization/nvpair")
+        assert dict(pair.attrib) == {"id": "nodes-1-utilization-cpu", "name": "cpu", "value": "16"}
+
     def test_the_scheduler_tells_actions_and_its_graph(self, pacemaker: PacemakerTools) -> None:
         text = CIB.replace("<crm_config/>", _property("stonith-enabled", "false")).encode()
         actions = etree.fromstring(pacemaker.simulate(text)).xpath("//rsc_action[@resource='web']/@action")
