@@ -9,12 +9,13 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lxml import etree
 
-from hacluster.cib import fence_devices
+from hacluster.cib import fence_devices, names
+from hacluster.model import FENCING_PROOF_AGE
 from hacluster.problems import Problem, kind
 
 NEVER_PROVEN = kind(
@@ -39,11 +40,8 @@ LIED = kind(
     "switched off, and two copies write to one disk.",
 )
 
-SET = "hacluster-fencing"
-PREFIX = "hacluster-fenced-"
-AGE_PROPERTY = "hacluster-fencing-proof-age"
-DEFAULT_AGE = 90 * 86_400
-"""Seconds for which a proof counts."""
+SET = names.FENCING_SET
+PREFIX = names.FENCED_PREFIX
 
 Word = Literal["proven", "old", "changed", "never", "lied"]
 
@@ -106,10 +104,16 @@ def standings(cib: etree._Element, nodes: Iterable[str], now: float | None) -> t
     return tuple(_standing(cib, node, known.get(node), now, age) for node in nodes)
 
 
-def risks(found: Iterable[Standing]) -> tuple[Problem, ...]:
+def waived(cib: etree._Element) -> bool:
+    """Whether the spec that the CIB was compiled from waives the proof ([cluster] fencing_proof)."""
+    return _property(cib, names.FENCING_PROOF) == "waived"
+
+
+def risks(found: Iterable[Standing], *, waived: bool) -> tuple[Problem, ...]:
     """Why no VM should be added to this cluster: a device that lied, and one finding that names the unproven nodes.
 
-    A proof that has only grown old is a warning in `findings`, no reason to refuse.
+    A spec that has `waived` the proof makes a warning of it, but not of a lie. A proof that has only grown old is a
+    warning in `findings`, no reason to refuse.
     """
     standings = tuple(found)
     lied = tuple(findings(each for each in standings if each.word == "lied"))
@@ -117,15 +121,13 @@ def risks(found: Iterable[Standing]) -> tuple[Problem, ...]:
     if not unproven:
         return lied
     changed = ", or not as it is set up now" if any(each.word == "changed" for each in standings) else ""
-    return (
-        *lied,
-        NEVER_PROVEN(
-            f"the fencing of {', '.join(unproven)} was never proven{changed}",
-            where="fencing",
-            remedy=f"hactl fence test --really {unproven[0]}, and so each node before it runs VMs; "
-            f"or take the risk: --accept {NEVER_PROVEN.code}",
-        ),
+    prove = f"hactl fence test --really {unproven[0]}, and so each node before it runs VMs"
+    refusal = NEVER_PROVEN(
+        f"the fencing of {', '.join(unproven)} was never proven{changed}" + (" (the spec waives it)" if waived else ""),
+        where="fencing",
+        remedy=prove if waived else f"{prove}; or take the risk: --accept {NEVER_PROVEN.code}",
     )
+    return (*lied, replace(refusal, severity="warning") if waived else refusal)
 
 
 def findings(found: Iterable[Standing]) -> Iterator[Problem]:
@@ -160,9 +162,13 @@ def _standing(cib: etree._Element, node: str, proof: Proof | None, now: float | 
 
 
 def _age(cib: etree._Element) -> int:
-    pair = cib.find(f"./configuration/crm_config/cluster_property_set/nvpair[@name='{AGE_PROPERTY}']")
-    text = "" if pair is None else pair.get("value", "")
-    return int(text) if text.isdecimal() else DEFAULT_AGE
+    text = _property(cib, names.FENCING_PROOF_AGE)
+    return int(text) if text.isdecimal() else FENCING_PROOF_AGE
+
+
+def _property(cib: etree._Element, name: str) -> str:
+    pair = cib.find(f"./configuration/crm_config/cluster_property_set/nvpair[@name='{name}']")
+    return "" if pair is None else str(pair.get("value", ""))
 
 
 def _read(name: str, value: str) -> Proof | None:

@@ -20,6 +20,10 @@ def _nothing() -> Mapping[str, str]:
     return MappingProxyType({})
 
 
+FENCING_PROOF_AGE = 90 * 86_400
+"""Seconds for which the proof that a node's fencing works counts, unless the spec says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class SecretRef:
     """Where a secret lies; never the secret itself. `scheme` is file, env or cmd."""
@@ -61,7 +65,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class FenceDevice:
-    """A STONITH device. `targets` are the nodes it can fence; secrets replace parameters of the same name."""
+    """A STONITH device. `targets` are the nodes it can fence; secrets replace parameters of the same name.
+
+    `ports` maps targets to what the device calls them (an outlet, a virtual machine) where that is not the node's name.
+    `delay` and `delay_max` are seconds: the fixed part of the wait before it fences, and the most with a random part.
+    """
 
     name: str
     agent: str
@@ -69,6 +77,8 @@ class FenceDevice:
     parameters: Mapping[str, str] = field(default_factory=_nothing)
     secrets: Mapping[str, SecretRef] = field(default_factory=lambda: MappingProxyType({}))
     delay: int | None = None
+    delay_max: int | None = None
+    ports: Mapping[str, str] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +371,8 @@ class Cluster:
     `qdevice` is the host of the quorum device. `wait_for_all`: after a start
     of the whole cluster nobody has quorum before all members have been seen; None is Corosync's own default, which is
     so for two nodes without a quorum device only.
+    `fencing_proof` says whether VMs are added only once the fencing of every
+    node has been proven, and `fencing_proof_age` how many seconds such a proof counts.
     """
 
     name: str
@@ -375,6 +387,8 @@ class Cluster:
     lock_driver: LockDriver = field(default_factory=LockDriver)
     migration_transport: Literal["ssh", "tcp", "tls"] = "ssh"
     qdevice: str | None = None
+    fencing_proof: Literal["required", "waived"] = "required"
+    fencing_proof_age: int = FENCING_PROOF_AGE
     strategy: Strategy = "default"
     migration_limit: int | None = None
     affinities: tuple[Affinity, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from hacluster import fencing_proof
 from hacluster.apply import delivery, past
 from hacluster.apply.delivery import Delivery, File
 from hacluster.apply.record import Record, as_cib
@@ -142,7 +143,7 @@ def plan_for(world: World, sight: Sight, goal: Goal) -> Prepared:
         since=sight.since,
         command=goal.command,
     )
-    found: list[Problem] = [*sight.problems, *goal.problems, *plan.problems]
+    found = [*sight.problems, *goal.problems, *plan.problems, *unproven(plan, sight.seen, goal.merged.cib)]
     deliveries = []
     with ThreadPoolExecutor(16) as pool:
         asked = pool.map(lambda node: _lacks(world, node, goal.files, sight.facts), goal.nodes)
@@ -186,6 +187,13 @@ def foresee(world: World, raw: bytes, merged: merge.Merged) -> Foreseen:
         then, invalid = pool.submit(world.pacemaker.foresee, text), pool.submit(world.pacemaker.verify, text)
         actions, graph = then.result()
         return Foreseen(simulate.parse(now.result()), simulate.parse(actions), graph, invalid.result())
+
+
+def unproven(plan: Plan, seen: Observation, wanted: etree._Element) -> tuple[Problem, ...]:
+    """Why no VM should be added to a cluster whose fencing nobody has proven; a warning where the spec waives it."""
+    if not any(change.kind == "add" and change.noun == "VM" for change in plan.changes):
+        return ()
+    return fencing_proof.risks(seen.proven, waived=fencing_proof.waived(wanted))
 
 
 def read_secrets(secrets: Secrets, cluster: Cluster) -> Mapping[tuple[str, str], str]:

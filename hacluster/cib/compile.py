@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from lxml import etree
 
 from hacluster import model
-from hacluster.cib import fencing, names, placement, remote, residue, storage
+from hacluster.cib import fencing_draft, names, placement, remote, residue, storage
 from hacluster.cib.draft import Draft, element, nvpair
 from hacluster.cib.simulate import with_online_nodes
 from hacluster.cib.templates import Library
@@ -69,50 +69,12 @@ class _Compiler:
         self.draft = Draft(cluster, library)
 
     def cib(self) -> etree._Element:
-        for device in self.cluster.fence_devices:
-            self._fence_device(device)
-        self._topology()
+        fencing_draft.add(self.draft)
         storage.lock_manager(self.draft)
         places = {each.name: storage.add(each, self.draft) for each in self.cluster.storages}
         remote.add(self.draft)
         self._vms(places)
         return self._assemble()
-
-    # -- fencing
-
-    def _fence_device(self, device: model.FenceDevice) -> None:
-        rendered = self.library.render(
-            "stonith",
-            device.name,
-            name=device.name,
-            agent=device.agent,
-            targets=" ".join(device.targets),
-            delay=device.delay,
-            provides=fencing.provides(device.agent),
-        )
-        attributes = rendered.find("instance_attributes")
-        for name, value in sorted({**device.parameters, **dict.fromkeys(device.secrets, "lrm://")}.items()):
-            nvpair(attributes, name, value)
-        self.draft.resources.append(rendered)
-        if len(device.targets) == 1:
-            (target,) = device.targets
-            self.draft.location(names.not_on(device.name, target), device.name, target, "-INFINITY")
-
-    def _topology(self) -> None:
-        for node in self.cluster.nodes:
-            able = [device.name for device in self.cluster.fence_devices if node.name in device.targets]
-            if node.fencing in ((), tuple((name,) for name in able)) and len(able) <= 1:
-                continue  # one device alone can fence it: nothing to choose
-            for index, devices in enumerate(node.fencing, start=1):
-                self.draft.levels.append(
-                    etree.Element(
-                        "fencing-level",
-                        id=names.fencing_level(node.name, index),
-                        target=node.name,
-                        index=str(index),
-                        devices=",".join(devices),
-                    )
-                )
 
     # -- virtual machines
 
@@ -175,7 +137,8 @@ class _Compiler:
             cluster_name=self.cluster.name,
             priority_fencing_delay=_head_start(self.cluster) if two else None,
         )
-        for name, value in sorted({**placement.properties(self.cluster), **self.cluster.properties}.items()):
+        needed = {**placement.properties(self.cluster), **fencing_draft.properties(self.cluster)}
+        for name, value in sorted({**needed, **self.cluster.properties}.items()):
             nvpair(properties, name, value)
         defaults = self.library.render(
             "defaults", names.DEFAULTS, stickiness=self.cluster.stickiness, priority=1 if two else None

@@ -101,6 +101,11 @@ def host_map(text: str) -> Mapping[str, str]:
     return {node: re.sub(r"\\(.)", r"\1", plug) for node, plug in pairs}
 
 
+def as_host_map(plugs: Mapping[str, str]) -> str:
+    """`pcmk_host_map` for these plugs, which have no character that parts it."""
+    return ";".join(f"{node}:{plug}" for node, plug in plugs.items())
+
+
 def _argument(told: Metadata | None) -> str:
     return "port" if told is not None and "plug" not in told.parameters and "port" in told.parameters else "plug"
 

@@ -22,6 +22,10 @@ MANIFEST = "hacluster-owned"
 APPLIED = "hacluster-applied"
 """Names the record of the last apply (docs/decisions/0017-what-was-applied-lies-on-the-nodes.md)."""
 MANIFEST_PROPERTY_PREFIX = "property:"
+FENCING_SET = "hacluster-fencing"
+FENCED_PREFIX = "hacluster-fenced-"
+FENCING_PROOF = "hacluster-fencing-proof"
+FENCING_PROOF_AGE = "hacluster-fencing-proof-age"
 DOMAIN_DIRECTORY = "/etc/hacluster/domains"
 
 _XML_ID = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")

@@ -47,7 +47,11 @@ def properties(view: View, compiled: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in view.properties.items()
-        if name not in WRITTEN_BY_PACEMAKER and compiled.get(name) != value and value and one_line(value) is None
+        if name not in WRITTEN_BY_PACEMAKER
+        and not name.startswith(names.FENCED_PREFIX)
+        and compiled.get(name) != value
+        and value
+        and one_line(value) is None
     }
 
 

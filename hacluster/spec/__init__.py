@@ -14,6 +14,7 @@ from hacluster.model import Cluster
 from hacluster.problems import CATALOGUE, Problem, Refused, errors
 from hacluster.spec import (
     build,
+    check_fence_devices,
     check_fencing,
     check_ids,
     check_libvirt,
@@ -127,6 +128,7 @@ def _cross_check(draft: dict[str, Any], guests: dict[str, guest.Guest], found: F
     head, nodes, storages = draft["cluster"], draft["nodes"], draft["storage"]
     check_nodes.check(head, nodes, found)
     check_fencing.check(head, nodes, draft["fence_devices"], found)
+    check_fence_devices.check(draft, found)
     check_storage.check(head, nodes, storages, found)
     check_libvirt.check(draft["libvirt"], storages, found)
     check_vms.check(draft["vms"], guests, draft, found)

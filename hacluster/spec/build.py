@@ -44,6 +44,8 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path, residue
         lock_driver=_lock_driver(draft["libvirt"], draft["storage"]),
         migration_transport=head["migration_transport"],
         qdevice=head["qdevice"],
+        fencing_proof=head["fencing_proof"],
+        fencing_proof_age=head["fencing_proof_age"],
         strategy=cast(Any, check_placement.strategy(draft)),
         migration_limit=draft["placement"]["migration_limit"],
         affinities=tuple(
@@ -108,6 +110,8 @@ def _device(name: str, device: Table, nodes: dict[str, Table], base: Path) -> mo
         parameters=MappingProxyType({k: v for k, v in device["rest"].items() if k not in secrets}),
         secrets=MappingProxyType(secrets),
         delay=device["delay"],
+        delay_max=device["delay_max"],
+        ports=MappingProxyType(dict((device["ports"] or {}).get("rest", {}))),
     )
 
 

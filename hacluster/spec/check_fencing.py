@@ -49,6 +49,8 @@ PROPERTIES = frozenset(
         "enable-acl",
         "enable-startup-probes",
         "fence-reaction",
+        "hacluster-fencing-proof",
+        "hacluster-fencing-proof-age",
         "have-watchdog",
         "join-finalization-timeout",
         "join-integration-timeout",
@@ -94,10 +96,11 @@ def is_secret(parameter: str) -> bool:
 
 
 def targets(name: str, device: Table, nodes: dict[str, Table]) -> tuple[str, ...]:
-    """The nodes a device fences: those it names, or those whose levels name it."""
+    """The nodes a device fences: those it lists, else those that it has a port for or whose levels name it."""
     if device["targets"] is not None:
         return tuple(device["targets"])
-    return tuple(n for n, node in nodes.items() if any(name in level for level in node["fencing"] or ()))
+    ports = (device["ports"] or {}).get("rest", {})
+    return tuple(n for n, node in nodes.items() if n in ports or any(name in level for level in node["fencing"] or ()))
 
 
 def check(cluster: Table, nodes: dict[str, Table], devices: dict[str, Table], found: Found) -> None:

@@ -5,6 +5,7 @@ The reader, the hints for misspelt keys and the JSON Schema come from it, so a k
 
 from __future__ import annotations
 
+from hacluster.model import FENCING_PROOF_AGE
 from hacluster.spec import names, placement_table
 from hacluster.spec.scalars import Choice, Flag, Plain, Whole
 from hacluster.spec.sections import REQUIRED, Field, Instead, ListOf, Named, OneOrMore, Section, Variant
@@ -51,6 +52,18 @@ CLUSTER = Section(
             "ssh",
         ),
         Field("stickiness", Whole(0, SCORE), "What it takes to move a VM back: its score for the node it is on.", 1000),
+        Field(
+            "fencing_proof",
+            Choice(("required", "waived")),
+            "Whether VMs are refused until the fencing of every node has been proven (HA540); waived takes that risk.",
+            "required",
+        ),
+        Field(
+            "fencing_proof_age",
+            duration(3600, 10 * 366 * 86_400, "90d"),
+            "How long the proof that a node's fencing works counts.",
+            FENCING_PROOF_AGE,
+        ),
         Field("residue", LINE, "What hactl import kept of the cluster as it was: a file beside this one."),
         Field("qdevice", HOST, "The host of the quorum device (a third vote), where corosync-qnetd runs."),
         Field(
@@ -91,7 +104,13 @@ FENCE_DEVICE = Section(
     (
         Field("agent", AGENT, "The fence agent, for instance fence_ipmilan.", REQUIRED),
         Field("targets", ListOf(NAME, 1, 32), "The nodes it fences. Default: those whose levels name it."),
+        Field(
+            "ports",
+            Section((), Plain("true", "false"), "What the device calls that node."),
+            "What the device calls each target, where that is not the node's name: an outlet, a virtual machine.",
+        ),
         Field("delay", duration(0, 3600, "10s"), "How long it waits before it fences."),
+        Field("delay_max", duration(1, 3600, "15s"), "With a random part of the wait, up to this much in all."),
     ),
     Plain("1", "0"),
     "A parameter of the agent. Secrets are given by reference: file:PATH, env:NAME or cmd:COMMAND.",

@@ -70,7 +70,7 @@ def spelled_size(value: int) -> str:
 
 def duration(low: int, high: int, example: str) -> Quantity:
     """A time in seconds."""
-    units = {"": 1, "s": 1, "m": 60, "h": 3600}
+    units = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
     return Quantity('a time such as 90, "90s" or "2m"', units, low, high, _seconds, example)
 
 

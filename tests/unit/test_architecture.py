@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str] | None] = {
     "capacity": {"cib", "problems"},
     "observe": {"cib", "fencing_proof", "lock_driver", "model", "ports", "problems", "claim", "history", "guard"},
     "plan": {"cib", "model", "oracle", "ports", "problems", "observe"},
-    "apply": {"cib", "model", "oracle", "ports", "problems", "observe", "plan", "history"},
+    "apply": {"cib", "fencing_proof", "model", "oracle", "ports", "problems", "observe", "plan", "history"},
     "move": {"ports", "problems", "claim", "history", "observe", "guard"},
     "preflight": {"ports", "problems", "claim", "history", "observe", "move", "cib", "oracle", "guard"},
     "forget": {"ports"},
@@ -84,7 +84,7 @@ ARROWS: dict[str, set[str] | None] = {
     "fence_ports": {"ports"},
     "fence_asking": {"fence_ports", "ports", "problems", "observe", "cib"},
     "fence_listing": {"cib", "rehearsal"},
-    "fencing_proof": {"cib", "problems"},
+    "fencing_proof": {"cib", "model", "problems"},
     "fence_readiness": {"ports", "problems", "observe", "cib", "fencing_proof", "rehearsal"},
     "fence_proving": {
         "fence_asking",

@@ -6,9 +6,10 @@ import pytest
 from lxml import etree
 
 from hacluster import fencing_proof
-from hacluster.cib import merge
+from hacluster.cib import merge, names
 from hacluster.cib.compile import compile_element
-from hacluster.fencing_proof import DEFAULT_AGE, PREFIX, SET, Proof, Standing
+from hacluster.fencing_proof import PREFIX, SET, Proof, Standing
+from hacluster.model import FENCING_PROOF_AGE as DEFAULT_AGE
 from hacluster.problems import errors
 from tests.unit.cib import clusters as models
 from tests.unit.fence.clusters import cib
@@ -55,7 +56,7 @@ def test_a_proof_grows_old() -> None:
     root = remember(cib(), proof(cib()))
     assert [word(root, now=NOW + late) for late in (0, DEFAULT_AGE, DEFAULT_AGE + 1)] == ["proven", "proven", "old"]
     assert word(root, now=None) == "proven"
-    shorter = remember(cib(), proof(cib()), **{fencing_proof.AGE_PROPERTY: "60"})
+    shorter = remember(cib(), proof(cib()), **{names.FENCING_PROOF_AGE: "60"})
     assert (word(shorter, now=NOW + 60), word(shorter, now=NOW + 61)) == ("proven", "old")
 
 
@@ -76,7 +77,7 @@ def test_a_lie_stays_until_the_device_is_changed_or_proven() -> None:
 
 def test_no_vm_is_added_where_fencing_is_not_proven_unless_the_risk_is_named() -> None:
     root = remember(cib(), proof(cib(), "n1"), proof(cib(), "n2"))
-    (found,) = fencing_proof.risks(fencing_proof.standings(root, ["n1", "n2", "n3"], NOW))
+    (found,) = fencing_proof.risks(fencing_proof.standings(root, ["n1", "n2", "n3"], NOW), waived=False)
     assert (found.code, "n3" in found.message, "n1" in found.message) == ("HA540", True, False)
     assert "--accept HA540" in found.remedy
     assert not errors([found], frozenset({"HA540"}))
@@ -84,11 +85,13 @@ def test_no_vm_is_added_where_fencing_is_not_proven_unless_the_risk_is_named() -
 
 def test_a_proof_that_is_only_old_refuses_nothing() -> None:
     root = remember(cib(), *(proof(cib(), node, at=1) for node in ("n1", "n2", "n3")))
-    assert fencing_proof.risks(fencing_proof.standings(root, ["n1", "n2", "n3"], NOW)) == ()
+    assert fencing_proof.risks(fencing_proof.standings(root, ["n1", "n2", "n3"], NOW), waived=False) == ()
 
 
 def test_a_device_that_lied_is_a_risk_that_nobody_may_take() -> None:
-    found = fencing_proof.risks(fencing_proof.standings(remember(cib(), proof(cib(), lied=True)), ["n3"], NOW))
+    found = fencing_proof.risks(
+        fencing_proof.standings(remember(cib(), proof(cib(), lied=True)), ["n3"], NOW), waived=True
+    )
     assert [p.code for p in errors(found, frozenset({"HA540", "HA542"}))] == ["HA542"]
 
 
