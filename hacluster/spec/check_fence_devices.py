@@ -41,8 +41,9 @@ def check(draft: Mapping[str, Table], found: Found) -> None:
     for name, device in devices.items():
         _ports(name, device, nodes, found)
         _delays(device, found)
-    if len(nodes) == 2 and not draft["cluster"]["qdevice"]:
-        _race(nodes, devices, draft["vms"], found)
+    members = {name: node for name, node in nodes.items() if not node["remote"]}
+    if len(members) == 2 and not draft["cluster"]["qdevice"]:
+        _race(members, devices, draft["vms"], found)
 
 
 def _ports(name: str, device: Table, nodes: dict[str, Table], found: Found) -> None:

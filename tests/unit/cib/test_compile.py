@@ -333,7 +333,7 @@ def properties(document: etree._Element) -> dict[str, str]:
 
 
 def test_the_properties_that_the_promise_stands_on() -> None:
-    assert properties(cib()) == {
+    assert properties(cib(fencing_proof="required")) == {
         "cluster-name": "lab",
         "stonith-enabled": "true",
         "no-quorum-policy": "freeze",

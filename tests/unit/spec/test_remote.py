@@ -47,10 +47,11 @@ def test_what_a_remote_node_cannot_have(changes: list[tuple[str, str]], expected
 
 def test_corosync_counts_its_members_only() -> None:
     two = NODES.replace('[nodes.n3]\naddresses = ["10.0.0.3"]\nfencing = ["f"]\n', "")
-    assert findings(two + REMOTE) == [("HA124", "cluster.qdevice")]
+    assert findings(two + REMOTE) == [("HA124", "cluster.qdevice"), ("HA267", "fence_devices")]
     assert findings(two.replace('name = "c"', 'name = "c"\nwait_for_all = false')) == [
         ("HA124", "cluster.qdevice"),
         ("HA179", "cluster.wait_for_all"),
+        ("HA267", "fence_devices"),
     ]
     one = two.replace('[nodes.n2]\naddresses = ["10.0.0.2"]\nfencing = ["f"]\n', "")
     assert findings(one + REMOTE) == [("HA123", "nodes")]
