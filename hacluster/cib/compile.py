@@ -193,7 +193,8 @@ def _by_kind(vms: Iterable[model.Vm]) -> dict[tuple[str, tuple[str, ...]], list[
 
 def _head_start(cluster: model.Cluster) -> int:
     """Seconds that the node which counts less waits before it fences the other."""
-    return max(PRIORITY_FENCING_DELAY, *(2 * (device.delay or 0) for device in cluster.fence_devices), 0)
+    delays = (max(device.delay or 0, device.delay_max or 0) for device in cluster.fence_devices)
+    return max(PRIORITY_FENCING_DELAY, *(2 * delay for delay in delays), 0)
 
 
 def _migration_hosts(cluster: model.Cluster) -> str | None:

@@ -24,10 +24,10 @@ BAD_DELAY = kind(
 BOTH_SHOOT = kind(
     "HA267",
     "Two nodes may fence each other at the same time",
-    "When their links break, each of two nodes believes that the other has failed, and both are switched off. One must "
-    "shoot later: a fixed delay on the device that fences the node which should survive, or priorities of VMs, by "
-    "which Pacemaker holds back the node with the less important ones (priority-fencing-delay). A quorum device "
-    "removes the race altogether.",
+    "When their links break, each of two nodes believes that the other has failed. Pacemaker holds back the one that "
+    "runs less (priority-fencing-delay, by the VMs' priorities); when both run as much, both shoot at once and both are "
+    "gone. A fixed delay on the device that fences the node which should survive decides it, or a random one; a quorum "
+    "device removes the race.",
     severity="warning",
 )
 
@@ -121,7 +121,7 @@ def _race(nodes: dict[str, Table], devices: dict[str, Table], vms: Mapping[str, 
         survivor = next(iter(nodes))
         found.append(
             BOTH_SHOOT(
-                "nothing makes one of the two nodes shoot later",
+                "nothing makes one of the two nodes shoot later when both run equally much",
                 where="fence_devices",
                 remedy=f'write delay = "10s" into the device that fences {survivor}, if {survivor} should survive; '
                 "or give the more important VMs a priority",
