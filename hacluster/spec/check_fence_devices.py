@@ -25,7 +25,7 @@ BOTH_SHOOT = kind(
     "HA267",
     "Two nodes may fence each other at the same time",
     "When their links break, each of two nodes believes that the other has failed. Pacemaker holds back the one that "
-    "runs less (priority-fencing-delay, by the VMs' priorities); when both run as much, both shoot at once and both are "
+    "runs less (priority-fencing-delay, by the VMs' priorities); when both run as much, both shoot at once and are "
     "gone. A fixed delay on the device that fences the node which should survive decides it, or a random one; a quorum "
     "device removes the race.",
     severity="warning",
