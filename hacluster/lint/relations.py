@@ -21,6 +21,9 @@ from hacluster.lint.facts import Facts, is_on
 INFINITY = float("inf")
 Graph = Mapping[str, tuple[str, ...]]
 _HUB = "constraint "
+_SLOW = re.compile(r"\)[*+{?]|\\[0-9]")
+"""A repeated group, or a reference back, in a pattern: what may take for ever to match. Such patterns match nothing."""
+_LONGEST_PATTERN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,10 @@ class Relations:
     def primitives(self, name: str) -> tuple[str, ...]:
         """The primitives that a name in a constraint means; none when nothing has that name."""
         if name not in self._members:
-            self._members[name] = ()  # a tag that contains itself ends here
-            self._members[name] = tuple(dict.fromkeys(self._expand(name)))
+            element = self.facts.by_id.get(name)
+            tagged = element is not None and element.tag == "tag"
+            named = [ref.get("id", "") for ref in element.iterfind("obj_ref")] if tagged else [name]
+            self._members[name] = tuple(dict.fromkeys(p for each in named for p in self._contained(each)))
         return self._members[name]
 
     def before(self, primitive: str) -> frozenset[str]:
@@ -165,7 +170,7 @@ class Relations:
                 members = [member.get("id", "") for member in group.iterfind("primitive")]
                 yield from zip(members[1:], members, strict=False)
 
-    def _expand(self, name: str) -> Iterator[str]:
+    def _contained(self, name: str) -> Iterator[str]:
         element = self.facts.by_id.get(name)
         if element is None:
             return
@@ -173,9 +178,6 @@ class Relations:
             yield name
         elif element.tag == "template":
             yield from (resource.id for resource in self.facts.resources if resource.template == name)
-        elif element.tag == "tag":
-            for member in element.iterfind("obj_ref"):
-                yield from self.primitives(member.get("id", ""))
         elif element.tag in ("group", "clone", "master", "bundle"):
             yield from (member.get("id", "") for member in element.iter("primitive"))
 
@@ -192,6 +194,8 @@ class Relations:
             yield Location(ident, names, _node_of(rule), score(rule.get("score", "0")))
 
     def _matching(self, pattern: str) -> Iterator[str]:
+        if _SLOW.search(pattern) or len(pattern) > _LONGEST_PATTERN:
+            return
         try:
             wanted = re.compile(pattern)
         except re.error:

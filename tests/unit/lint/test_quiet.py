@@ -163,3 +163,10 @@ def test_every_cib_of_a_corpus_is_linted() -> None:
         facts = Facts(reading.any_cib(path.read_bytes(), path.name))
         for problem in with_lines(lint(Subject(facts, AGENTS.get)), facts):
             assert problem.message and problem.remedy, path
+
+
+def test_a_pattern_names_resources_and_a_hostile_one_costs_nothing() -> None:
+    ban = '<rsc_location id="l{0}" rsc-pattern="{1}" node="n{0}" score="-INFINITY"/>'
+    assert of_text(cib(FS, "".join(ban.format(i, "^s.v$") for i in (1, 2, 3)))) == {"HA847"}
+    long = FS.replace('id="srv"', f'id="{"a" * 60}"')
+    assert of_text(cib(long, "".join(ban.format(i, "(a+)+$b") for i in (1, 2, 3)))) == set()
