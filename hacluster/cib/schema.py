@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def _check(cib: etree._Element, directory: Path) -> Iterator[Problem]:
 
 def _without_status(cib: etree._Element) -> etree._Element:
     """The status section has a schema of its own history; only the configuration is an admin's to get right."""
-    copy = etree.fromstring(etree.tostring(cib))
+    copy = deepcopy(cib)  # its elements keep their lines
     status = copy.find("status")
     if status is not None:
         for child in list(status):

@@ -13,7 +13,7 @@ from lxml import etree
 
 from hacluster import capacity, model, spec
 from hacluster.cib import compile as compiler
-from hacluster.cib import fencing, reading, remote
+from hacluster.cib import fencing, reading, remote, schema
 from hacluster.cli import catalogue, losses, render, surroundings
 from hacluster.cli.cluster import NODE, spec_path
 from hacluster.cli.template import own_templates
@@ -22,6 +22,8 @@ from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
 from hacluster.problems import Problem, Refused, errors
 from hacluster.spec import source
+
+_SENTENCES = 4
 
 _FILE = typer.Argument(
     None,
@@ -140,8 +142,20 @@ def _cib(content: bytes, name: str, lost: int, domains: Path | None) -> _Seen:
     known = {} if domains is None else surroundings.domains_in(domains, facts)
     found = lint(Subject(facts, surroundings.describe(InstalledAgents()), known))
     told = losses.ask_here(facts.root, lost) if lost else None
-    found = (*with_lines(found, facts), *(capacity.findings(told) if told else ()))
+    found = (*_schema(facts.root, name), *with_lines(found, facts), *(capacity.findings(told) if told else ()))
     return _Seen(found, f"{name}: {_summary(facts, found)}", told)
+
+
+def _schema(cib: etree._Element, name: str) -> tuple[Problem, ...]:
+    """What Pacemaker's schema has against the file, as one finding: libxml2 says one fault in several sentences."""
+    found = schema.check(cib) if schema.available() else ()
+    wrong = [problem for problem in found if problem.code == schema.INVALID.code]
+    if not wrong:
+        return found
+    place = next((problem.where for problem in wrong if problem.where != "line 0"), "")
+    said = "; ".join(dict.fromkeys(problem.message for problem in wrong[:_SENTENCES]))
+    remedy = f"crm_verify --verbose --xml-file {name}"
+    return (schema.INVALID(said, where=f"{name}, {place}", remedy=remedy, schema=cib.get("validate-with")),)
 
 
 def _cluster(node: str | None, lost: int) -> _Seen:

@@ -93,8 +93,9 @@ class Relations:
         """The primitives that a name in a constraint means; none when nothing has that name."""
         if name not in self._members:
             element = self.facts.by_id.get(name)
-            tagged = element is not None and element.tag == "tag"
-            named = [ref.get("id", "") for ref in element.iterfind("obj_ref")] if tagged else [name]
+            named = [name]
+            if element is not None and element.tag == "tag":
+                named = [ref.get("id", "") for ref in element.iterfind("obj_ref")]
             self._members[name] = tuple(dict.fromkeys(p for each in named for p in self._contained(each)))
         return self._members[name]
 

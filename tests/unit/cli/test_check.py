@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from hacluster.cib import templates
+from hacluster.cib import schema, templates
 from hacluster.cli import check as commands
 from hacluster.cli import template
 from hacluster.problems import Refused
@@ -86,3 +86,13 @@ def test_an_operators_own_template_is_checked_with_the_spec(tmp_path: Path, monk
     (tmp_path / "gsf2.xml").write_text("<clone/>")
     done = CliRunner().invoke(app(), ["check", str(EXAMPLES / "kvm-cluster.toml"), "--json", "--nodes-lost", "0"])
     assert "HA215" in {p["code"] for p in json.loads(done.stdout)["problems"]}
+
+
+@pytest.mark.skipif(not schema.available(), reason="no Pacemaker schemas here")
+def test_a_cib_that_pacemaker_would_not_load_is_one_finding_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "cib.xml"
+    path.write_text(CIB.replace('<rsc_order id="o1"', '<rsc_ordr id="o1"'))
+    found = json.loads(CliRunner().invoke(app(), ["check", str(path), "--json"]).stdout)["problems"]
+    (wrong,) = (problem for problem in found if problem["code"] == "HA230")
+    assert "rsc_ordr" in wrong["message"]
+    assert wrong["where"] == f"{path}, line {CIB[: CIB.index('<rsc_order id=')].count(chr(10)) + 1}"
