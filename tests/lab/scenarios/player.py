@@ -8,6 +8,7 @@ of virtual time pass, a wait ends here as soon as everything is at rest.
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.lab.scenarios.copying import COPIES, HELD
 from tests.lab.scenarios.people import SAVED
 from tests.lab.scenarios.taps import REMOVED, Point, Taps, can_tap
 from tests.lab.scenarios.verbs import EMPTY_RUN, FREED, PYTHON, Verbs, can_do
-from tests.scenarios.player import spec_of
+from tests.scenarios.player import CLUSTER, spec_of
 from tests.scenarios.scenario import Scenario, Step
 
 STAGED = {"boards", "copy_seconds"}
@@ -70,16 +71,25 @@ class Player:
 
     def play(self) -> list[str]:
         """Everything that is not as it must be; nothing when the scenario holds."""
+        if not self.scenario.spec:
+            return self._play()
+        with TemporaryDirectory() as folder:
+            put_spec(self.scene, spec_of(self.scenario, Path(folder)))
+        try:
+            return self._play()
+        finally:
+            assert renew(self.scene) == {}
+            put_spec(self.scene, CLUSTER)
+
+    def _play(self) -> list[str]:
         scenario, scene = self.scenario, self.scene
-        if scenario.spec:
-            self._apply()
         self._place()
         for node, how in scenario.world.get("boards", {}).items():
             self.verbs.board(node, how)
         boots = {vm: disk(scene.bed, vm)[0] for vm in scene.vms}
         twice, fenced, failed = len(scene.observer.twice()), self._fenced(), self._failed()
         if "copy_seconds" in scenario.world or any(point.at in HELD for point in self.points):
-            scene.sh(scenario.start[self.vm], f"virsh migrate-setspeed {self.vm} {SLOW}")
+            scene.sh(scene.observer.home(self.vm) or scene.prompt(), f"virsh migrate-setspeed {self.vm} {SLOW}")
         with Taps(scene, self.points) as taps:
             for step in scenario.steps:
                 self._do(step)
@@ -115,11 +125,6 @@ class Player:
         if self.scenario.world.get("copy_seconds", 0.0) > ENDLESS:
             points[COPIES, self.vm, "", 1] = Point(COPIES, self.vm, "", 1, [partial(self.verbs.stall, self.vm)])
         return list(points.values())
-
-    def _apply(self) -> None:
-        """The scenario's own spec in place of the lab's."""
-        with TemporaryDirectory() as folder:
-            put_spec(self.scene, spec_of(self.scenario, Path(folder)).read_text())
 
     def _place(self) -> None:
         """Each VM where the scenario begins with it; the others elsewhere, as in the simulator."""
@@ -221,10 +226,10 @@ class Player:
         return {(line.split()[0], line.split()[1]) for line in lines}
 
 
-def put_spec(scene: Scene, text: str) -> None:
+def put_spec(scene: Scene, spec: Path) -> None:
     """Apply this spec."""
     for node in scene.powered():
-        scene.bed.exec(node, ["sh", "-c", f"cat >{SPEC}"], stdin=text)
+        scene.bed.exec(node, ["sh", "-c", f"cat >{SPEC}"], stdin=spec.read_text())
     done = scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -237,12 +242,12 @@ def renew(scene: Scene) -> dict[str, str]:
     _await_fencing(scene)
     if unsettled(scene).keys() & set(scene.nodes):  # only a node that is online can be cleaned
         Rest(scene).reach(SETTLES_WITHIN)
-    asked = "\n".join(AGAIN.format(vm=vm) for vm in scene.vms)
-    for node in scene.powered():
-        done = scene.sh(node, f"set -- {' '.join(scene.vms)}\n{CLEAN}\n{asked}\n{COMPLETE}")
-        if done.outcome != "done":  # a file that a scenario deleted
-            scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
-        asked = ""
+    own = f"set -- {' '.join(scene.vms)}\n{CLEAN}\n{COMPLETE}"
+    with ThreadPoolExecutor(len(scene.nodes)) as pool:
+        done = list(pool.map(lambda node: scene.sh(node, own), scene.powered()))
+    scene.sh(scene.prompt(), "\n".join(AGAIN.format(vm=vm) for vm in scene.vms))
+    if any(deed.outcome != "done" for deed in done):  # a file that a scenario deleted
+        scene.run(scene.prompt(), ["hactl", "apply", SPEC], 300)
     return Rest(scene).reach(SETTLES_WITHIN)
 
 
