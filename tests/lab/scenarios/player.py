@@ -97,6 +97,7 @@ class Player:
                 person.leave()
             if not self._rested:
                 self._rest(SETTLES_WITHIN)
+        self.verbs.leave()
         wrong = [f"a fault's point was never passed: {at}" for at in taps.missed]
         silent = self.verbs.people.keys() - self.expect.told.keys()
         for who in sorted(silent):

@@ -52,6 +52,7 @@ class Verbs:
         self.people: dict[str, Person] = {}
         self._steps = 0
         self._deaf: list[tuple[str, str]] = []
+        self._strangers: list[str] = []
 
     def act(self, step: Step) -> Callable[[], object]:
         """What a step does, ready to be done also in the middle of something else."""
@@ -194,7 +195,13 @@ class Verbs:
         self._scene.sh(node, f"attrd_updater -n hacluster-guard -U {version}")
 
     def _stranger(self, vm: str, node: str) -> None:
+        self._strangers.append(node)
         self._scene.sh(node, STRANGER.format(uuid=self._scene.vms[vm].uuid))
+
+    def leave(self) -> None:
+        """Whoever was there only to be seen goes: what he looked like would be held against the end."""
+        for node in self._strangers:
+            self._scene.sh(node, "kill $(cat /tmp/stranger)")
 
     def _remove_claim(self, vm: str) -> None:
         claim = f"//rsc_location[@id='hactl-move-{vm}']"
