@@ -1,9 +1,9 @@
-"""The points inside a live migration, in a real cluster: a copy of a guest's memory cannot be made to wait, but those
-who drive it can.
+"""The points inside a live migration, in a real cluster: those who drive it can be made to stand still.
 
-virsh drives it: the source performs, the target finishes, the source confirms. While virsh stands still the copy ends
-and nobody is told; while the source's libvirtd stands still the target finishes and nothing is confirmed. libvirt's
-status files, read from outside the nodes, say how far each side is.
+Memory is sent no faster than the target's QEMU takes it in. virsh drives the rest: the source performs, the target
+finishes, the source confirms. While virsh stands still the copy ends and nobody is told; while the source's libvirtd
+stands still the target finishes and nothing is confirmed. libvirt's status files, read from outside the nodes, say how
+far each side is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Copying:
         source = self._performing(vm)
         if source is None or (only and only != (self._target(vm, source) if at == FINISHES else source)):
             return None
-        if at != COPIES:
+        if at == COPIES:
+            self._arriving(vm, "STOP")
+        else:
             self._scene.sh(source, f"pkill -STOP {VIRSH}")
             if not self._until(lambda: PERFORMED in self._status(source, vm)):
                 self._scene.sh(source, f"pkill -CONT {VIRSH}")
@@ -58,8 +60,10 @@ class Copying:
             self._until(lambda: target is not None and ARRIVING not in self._status(target, vm))
         return source
 
-    def let_go(self, at: str, source: str) -> None:
+    def let_go(self, at: str, vm: str, source: str) -> None:
         """Let them go on who wait at a point."""
+        if at == COPIES:
+            self._arriving(vm, "CONT")
         if at == SWITCHES:
             self._scene.sh(source, f"pkill -CONT {VIRSH}")
         if at == FINISHES:
@@ -68,6 +72,11 @@ class Copying:
     def over(self, vm: str) -> bool:
         """Whether no migration of the VM is under way any more."""
         return self._performing(vm) is None
+
+    def _arriving(self, vm: str, signal: str) -> None:
+        """Stop the QEMU that takes in a guest's memory, and with it the sending, or have it go on."""
+        for node in self._scene.powered():
+            self._scene.sh(node, f"pkill -{signal} -f '[g]uest={vm},.*-incoming'")
 
     def _performing(self, vm: str) -> str | None:
         for node in self._scene.nodes:

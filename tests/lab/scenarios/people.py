@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import time
 from contextlib import suppress
 
 from hacluster.lab.chaos.scene import Scene
@@ -40,6 +41,12 @@ class Person:
             with suppress(subprocess.TimeoutExpired):
                 self.said = self._process.communicate(timeout=seconds)[0]
                 self._over = True
+
+    def watch(self, seconds: float) -> None:
+        """See him to his end, or for so long; what he says is heard by whoever waits for him."""
+        end = time.monotonic() + seconds
+        while self._process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
 
     def leave(self) -> None:
         """The last wait: who is still at it afterwards is told nothing any more."""

@@ -124,7 +124,7 @@ class Player:
             deed = self.verbs.act(Step(fault.do, fault.by, fault.node, meanwhile=True))
             points.setdefault(key, Point(*key)).deeds.append(deed)
         if self.scenario.world.get("copy_seconds", 0.0) > ENDLESS:
-            points[COPIES, self.vm, "", 1] = Point(COPIES, self.vm, "", 1, [partial(self.verbs.stall, self.vm)])
+            points[COPIES, self.vm, "", 1] = Point(COPIES, self.vm, "", 1, [partial(time.sleep, ENDLESS)])
         return list(points.values())
 
     def _place(self) -> None:

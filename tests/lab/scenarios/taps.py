@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from hacluster.lab.chaos.scene import Scene
 from hacluster.problems import Refused
-from tests.lab.scenarios.copying import BEGINS, COPIES, HELD, OVER, Copying, inside
+from tests.lab.scenarios.copying import BEGINS, COPIES, HELD, OVER, SWITCHES, Copying, inside
+from tests.lab.scenarios.people import Person
 
 PATIENCE = 20
 STAGE = "/tmp/stage"
@@ -139,8 +140,10 @@ class Taps:
                     time.sleep(LOOK)
             else:
                 point.passed = True
-                for do in point.deeds:
-                    do()
+                done = [do() for do in point.deeds]
+                for person in done if point.at in (COPIES, SWITCHES) else ():
+                    if isinstance(person, Person):
+                        person.watch(PATIENCE)
                 self._let_go(point, node)
                 return
 
@@ -180,6 +183,6 @@ class Taps:
             if point.tap:
                 self._scene.sh(node, f"touch '{GO}/{point.tap}'")
             else:
-                self._copying.let_go(point.at, node)
+                self._copying.let_go(point.at, point.vm, node)
         except Refused:
             return  # what was done there was to switch it off

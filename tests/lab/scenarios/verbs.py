@@ -66,7 +66,7 @@ class Verbs:
 
     # ---- people
 
-    def _type(self, step: Step, words: list[str]) -> None:
+    def _type(self, step: Step, words: list[str]) -> Person:
         self._steps += 1
         node, argv = typed(self._scene, step, words)
         if words[:2] == ["virsh", "restore"]:
@@ -75,6 +75,7 @@ class Verbs:
         person = self.people[name] = Person(self._scene, node, name, argv)
         if not step.meanwhile:
             person.wait()
+        return person
 
     def _carry(self, node: str) -> None:
         """Give a node the image that somebody saved, wherever he did."""
@@ -98,11 +99,6 @@ class Verbs:
                 os.kill(pid, signal.SIGSTOP)
         elif how != "works":
             boards.replace(bed, node, {"slow": boards.SLOW, "lies": boards.LYING}[how])
-
-    def stall(self, vm: str) -> None:
-        """The copy of a guest that arrives stands still, and with it the sending of its memory."""
-        for node in self._scene.powered():
-            self._scene.sh(node, f"pkill -STOP -f '[g]uest={vm},.*-incoming'")
 
     def _heal(self) -> None:
         for node in self._scene.nodes:
