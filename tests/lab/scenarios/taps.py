@@ -76,6 +76,12 @@ class Point:
         name = HOOKS.get(self.at, self.at)
         return f"{name}.{self.vm}.{self.count}" if TAPPED.fullmatch(name) else ""
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """What else waits for the deeds: what Pacemaker begins upon a claim."""
+        first = self.at == CLAIMED and self.count == 1
+        return tuple(f"{name} begins.{self.vm}.{CLAIMED}" for name in ("migrate_to", "stop")) if first else ()
+
 
 def can_tap(at: str) -> bool:
     """Whether a fault can be put at this point in a real cluster."""
@@ -114,11 +120,12 @@ class Taps:
 
     @property
     def _tapping(self) -> bool:
-        return any(point.tap for point in self._points)
+        return any(point.tap or point.held for point in self._points)
 
     def _install(self, node: str) -> None:
         here = [point for point in self._points if point.tap and point.node in ("", node)]
         wanted = "".join(f"echo {point.count} >'{WANTED}/{point.tap}'\n" for point in here)
+        wanted += "".join(f"echo 1 >'{WANTED}/{name}'\n" for point in self._points for name in point.held)
         script = f"""
             rm -rf {STAGE}; mkdir -p {WANTED} {REACHED} {GO}
             cat >{HOOK} <<'END'\n{HOOK_TAP}END
@@ -141,7 +148,7 @@ class Taps:
             else:
                 point.passed = True
                 done = [do() for do in point.deeds]
-                for person in done if point.at in (COPIES, SWITCHES) else ():
+                for person in done if point.at in (CLAIMED, COPIES, SWITCHES) else ():
                     if isinstance(person, Person):
                         person.watch(PATIENCE)
                 self._let_go(point, node)
@@ -182,6 +189,11 @@ class Taps:
         try:
             if point.tap:
                 self._scene.sh(node, f"touch '{GO}/{point.tap}'")
+            elif point.held:
+                for each in self._scene.powered():
+                    self._scene.sh(
+                        each, f"rm -f {WANTED}/*.{CLAIMED}; touch {GO}/'{point.held[0]}' {GO}/'{point.held[1]}'"
+                    )
             else:
                 self._copying.let_go(point.at, point.vm, node)
         except Refused:
