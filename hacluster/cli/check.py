@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List  # noqa: UP035 - Debian 12's typer 0.7 reads option types at run time and knows this one
 
@@ -112,7 +112,7 @@ def _spec(path: Path, lost: int | None) -> _Seen:
     cluster, found = spec.check(path)
     if cluster is None:
         return _Seen(found)
-    found += (*fencing.check(cluster), *remote.check(cluster), *own_templates())
+    found += (*fencing.check(cluster), *remote.check(cluster), *own_templates(), *_compiled(cluster))
     told = _told(cluster, lost) if lost or (lost is None and losses.installed()) else None
     found += tuple(capacity.findings(told)) if told is not None else ()
     parts = (
@@ -124,6 +124,27 @@ def _spec(path: Path, lost: int | None) -> _Seen:
     )
     counted = ", ".join(f"{number} {what}{'s' if number != 1 else ''}" for number, what in parts)
     return _Seen(found, f"{path}: the cluster {cluster.name} is well described: {counted}", told)
+
+
+_IN_A_SPEC = {
+    "HA807": "raise stonith-timeout in [cluster.properties]",
+    "HA818": "give the nodes a second level: nodes.NAME.fencing = [[…], […]]",
+    "HA829": 'set agent = "hacluster" for them',
+    "HA838": 'rename one of them, or set agent = "hacluster" for it',
+    "HA849": "take it out of the domain XML, or set migration.mode to cold",
+    "HA855": "name a CPU model that every host has, or set migration.mode to cold",
+}
+"""What lint finds in a CIB that a spec without errors compiles to, and what an admin changes in the spec then."""
+
+
+def _compiled(cluster: model.Cluster) -> tuple[Problem, ...]:
+    """Lint's findings about what the spec means; nothing where it does not compile, which is said elsewhere."""
+    try:
+        facts = Facts(compiler.compile_element(cluster))
+    except Refused:
+        return ()
+    subject = Subject(facts, domains={vm.name: vm.domain_xml for vm in cluster.vms})
+    return tuple(replace(p, remedy=_IN_A_SPEC[p.code]) for p in lint(subject) if p.code in _IN_A_SPEC)
 
 
 def _told(cluster: model.Cluster, lost: int | None) -> capacity.Forecast | None:

@@ -96,3 +96,13 @@ def test_a_cib_that_pacemaker_would_not_load_is_one_finding_with_its_line(tmp_pa
     (wrong,) = (problem for problem in found if problem["code"] == "HA230")
     assert "rsc_ordr" in wrong["message"]
     assert wrong["where"] == f"{path}, line {CIB[: CIB.index('<rsc_order id=')].count(chr(10)) + 1}"
+
+
+def test_what_a_spec_compiles_to_is_linted_and_mended_in_the_spec(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(changed(("[vms.web]", '[vms.web]\ncpu = "host-passthrough"')))
+    found = json.loads(CliRunner().invoke(app(), ["check", str(path), "--json", "--nodes-lost", "0"]).stdout)[
+        "problems"
+    ]
+    (cpu,) = (problem for problem in found if problem["code"] == "HA855")
+    assert "migration.mode" in cpu["remedy"]
