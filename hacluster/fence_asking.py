@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from hacluster.cib import fence_devices
+from hacluster.cib import fence_catalogue, fence_devices, fence_parameters
 from hacluster.cib.fence_devices import FenceDevice
+from hacluster.cib.fence_parameters import Describe
 from hacluster.cib.metadata import Metadata
 from hacluster.fence_ports import FenceAnswer, Fencing
 from hacluster.observe import Observation
@@ -77,6 +78,25 @@ def questions(cib: etree._Element, seen: Observation, targets: Iterable[str], de
             nodes = tuple(node for node in online if node != target and each.may_use(node))
             found.append(Question(each, target, level, nodes))
     return found
+
+
+def known_agents(agents: Iterable[str], describe: Describe) -> dict[str, Metadata]:
+    """What these agents say of themselves, by name; of those that say nothing, what Debian's catalogue has of them."""
+    told = {agent: describe(f"stonith:{agent}") or fence_catalogue.described(agent) for agent in sorted(set(agents))}
+    return {agent: found for agent, found in told.items() if found is not None}
+
+
+def parameters(cib: etree._Element, devices: Iterable[str], known: Mapping[str, Metadata]) -> tuple[Problem, ...]:
+    """What is wrong with the parameters of these devices of the cluster, by what their installed agents say."""
+    wanted = set(devices)
+    return tuple(
+        problem
+        for device in fence_devices.devices(cib)
+        if device.name in wanted
+        for problem in fence_parameters.check(
+            device.agent, device.parameters, f"fencing {device.name}", lambda agent: known.get(agent.partition(":")[2])
+        )
+    )
 
 
 def ask(fencing: Fencing, wanted: Iterable[Question], known: Mapping[str, Metadata], tell: Tell) -> tuple[Asked, ...]:

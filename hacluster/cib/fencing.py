@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from hacluster import model
+from hacluster.cib import fence_catalogue, fence_devices, fence_parameters
+from hacluster.cib.fence_parameters import Describe
 from hacluster.problems import Problem, kind
 
 MISSING_PARAMETER = kind(
@@ -39,6 +41,16 @@ UNKNOWN_AGENT = kind(
     "hactl compiles the device as it is; whether its parameters are complete, and whether it cuts power, is not known.",
     severity="warning",
 )
+MISSING_PORT = kind(
+    "HA268",
+    "A fence device does not know a target's port",
+    "The device has numbers or keys for its outlets, and a node's name is none of them: fencing that node would fail.",
+)
+MISSING_PROPERTY = kind(
+    "HA269",
+    "A fence device lacks a cluster property, or the name, that it needs",
+    "Pacemaker ignores the device without it, and says so in its log only.",
+)
 ONE_TARGET = kind(
     "HA224",
     "A fence device that belongs to one host has several targets",
@@ -53,7 +65,9 @@ class Profile:
 
     `cuts` is `power` or `storage`: storage fencing is no proof of a guest's death. `targets` is `one` when the device
     switches one host only. `provides` is Pacemaker's meta attribute of that name. The parameters map to the reason;
-    a forbidden one is a name, or `name=value` when it is that value only.
+    a forbidden one is a name, or `name=value` when it is that value only; `ports` stands for the spec's ports or a host
+    map. `properties` are cluster properties that it needs, `called` the only name under which Pacemaker takes it.
+    `purpose` is the file's first line: what such a device is.
     """
 
     name: str
@@ -65,21 +79,18 @@ class Profile:
     recommended: Mapping[str, str]
     forbidden: Mapping[str, str]
     provides: str | None = None
-
-
-def shipped_directory() -> Path:
-    """Where the project's profiles lie: beside the package in a checkout, inside it when installed from a wheel."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "data" / "fencing" / "profiles"
-    return installed if installed.is_dir() else package.parent / "fencing" / "profiles"
+    properties: Mapping[str, str] = field(default_factory=dict)
+    called: str | None = None
+    purpose: str = ""
 
 
 @cache
 def profiles(directory: Path | None = None) -> tuple[Profile, ...]:
     """All profiles of a directory, by name. They are part of the program: an unreadable one is a bug (KeyError)."""
     found = []
-    for path in sorted((directory or shipped_directory()).glob("*.toml")):
-        data = tomllib.loads(path.read_text())
+    for path in sorted((directory or fence_catalogue.directory() / "profiles").glob("*.toml")):
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
         found.append(
             Profile(
                 name=path.stem,
@@ -91,6 +102,9 @@ def profiles(directory: Path | None = None) -> tuple[Profile, ...]:
                 recommended=data["recommended"],
                 forbidden=data["forbidden"],
                 provides=data.get("provides"),
+                properties=data.get("properties", {}),
+                called=data.get("name"),
+                purpose=text.partition("\n")[0].removeprefix("#").strip(),
             )
         )
     return tuple(found)
@@ -101,30 +115,79 @@ def profile_of(agent: str, among: tuple[Profile, ...] | None = None) -> Profile 
     return next((p for p in among or profiles() if agent in p.agents), None)
 
 
+def rules(profile: Profile) -> tuple[tuple[str, Mapping[str, str]], ...]:
+    """A profile's rules in words: what it needs, should have and must not have, each with the reasons by name."""
+    return (
+        ("needs", profile.required),
+        ("needs the cluster property", profile.properties),
+        ("should have", profile.recommended),
+        ("must not have", profile.forbidden),
+    )
+
+
+def to_json(profile: Profile) -> dict[str, object]:
+    """A profile in `hactl fence profiles --json`. Format 1; a field is added, never renamed."""
+    return {
+        "name": profile.name,
+        "purpose": profile.purpose,
+        "why": profile.why,
+        "cuts": profile.cuts,
+        "agents": list(profile.agents),
+        "targets": profile.targets,
+        "provides": profile.provides,
+        "called": profile.called,
+        "required": dict(profile.required),
+        "properties": dict(profile.properties),
+        "recommended": dict(profile.recommended),
+        "forbidden": dict(profile.forbidden),
+    }
+
+
 def provides(agent: str) -> str | None:
     """What Pacemaker has to be told that a device of this agent provides: `unfencing`, or None."""
     found = profile_of(agent)
     return found.provides if found else None
 
 
-def check(cluster: model.Cluster, among: tuple[Profile, ...] | None = None) -> tuple[Problem, ...]:
-    """Every finding about the cluster's fence devices, errors and warnings, in the order of the devices."""
-    return tuple(problem for device in cluster.fence_devices for problem in _check_device(device, among))
+def check(
+    cluster: model.Cluster, describe: Describe | None = None, among: tuple[Profile, ...] | None = None
+) -> tuple[Problem, ...]:
+    """Every finding about the cluster's fence devices, errors and warnings, in the order of the devices.
+
+    `describe` gives an installed agent's own metadata; without it, and where it gives none, Debian's catalogue is used.
+    """
+    found: list[Problem] = []
+    for device in cluster.fence_devices:
+        where = f"fence_devices.{device.name}"
+        profile = profile_of(device.agent, among)
+        by_profile = list(_unprofiled(device, where) if profile is None else _check_device(cluster, device, profile))
+        found += by_profile
+        said = {problem.where for problem in by_profile}
+        given = {**device.parameters, **dict.fromkeys(device.secrets, fence_devices.SECRET)}
+        by_agent = fence_parameters.check(device.agent, given, where, describe)
+        # What the profile forbids, with its reason, is not said a second time as unknown or old.
+        found += (problem for problem in by_agent if problem.where == where or problem.where not in said)
+    return tuple(found)
 
 
-def _check_device(device: model.FenceDevice, among: tuple[Profile, ...] | None) -> Iterator[Problem]:
+def _unprofiled(device: model.FenceDevice, where: str) -> Iterator[Problem]:
+    yield UNKNOWN_AGENT(
+        f"no profile knows {device.agent}",
+        where=where,
+        remedy=f"read `pcs stonith describe {device.agent}`, and try it: hactl fence test --device {device.name}",
+    )
+
+
+def _check_device(cluster: model.Cluster, device: model.FenceDevice, profile: Profile) -> Iterator[Problem]:
     where = f"fence_devices.{device.name}"
-    profile = profile_of(device.agent, among)
-    if profile is None:
-        yield UNKNOWN_AGENT(
-            f"no profile knows {device.agent}",
-            where=where,
-            remedy=f"read `pcs stonith describe {device.agent}`, and try it with `pcs stonith fence NODE`",
-        )
-        return
     given = {**device.parameters, **dict.fromkeys(device.secrets, "")}
+    plugs = {**fence_devices.host_map(device.parameters.get("pcmk_host_map", "")), **device.ports}
+    if plugs:
+        given["ports"] = ""
     for name, reason in profile.required.items():
-        if name not in given:
+        if name == "ports":
+            yield from _ports(device, plugs, reason)
+        elif name not in given:
             yield MISSING_PARAMETER(
                 f"{device.agent} needs {name}: {reason}", where=where, remedy=f"add `{name}` to it in the spec"
             )
@@ -145,4 +208,28 @@ def _check_device(device: model.FenceDevice, among: tuple[Profile, ...] | None) 
             where=where,
             remedy="write one device for each host",
             targets=", ".join(device.targets),
+        )
+    for name, reason in profile.properties.items():
+        if name not in cluster.properties:
+            yield MISSING_PROPERTY(
+                f"{device.agent} needs the cluster property {name}: {reason}",
+                where=f"cluster.properties.{name}",
+                remedy=f"add `{name}` to [cluster.properties]",
+            )
+    if profile.called not in (None, device.name):
+        yield MISSING_PROPERTY(
+            f"Pacemaker takes {device.agent} under the name {profile.called} only",
+            where=where,
+            remedy=f"rename it: [fence_devices.{profile.called}]",
+        )
+
+
+def _ports(device: model.FenceDevice, plugs: Mapping[str, str], reason: str) -> Iterator[Problem]:
+    missing = [target for target in device.targets if target not in plugs]
+    if missing:
+        example = ", ".join(f"{node} = …" for node in missing)
+        yield MISSING_PORT(
+            f"{device.name} has no port for {', '.join(missing)}: {reason}",
+            where=f"fence_devices.{device.name}.ports",
+            remedy=f"add ports = {{ {example} }}",
         )

@@ -112,7 +112,12 @@ def _spec(path: Path, lost: int | None) -> _Seen:
     cluster, found = spec.check(path)
     if cluster is None:
         return _Seen(found)
-    found += (*fencing.check(cluster), *remote.check(cluster), *own_templates(), *_compiled(cluster))
+    found += (
+        *fencing.check(cluster, surroundings.describe(InstalledAgents())),
+        *remote.check(cluster),
+        *own_templates(),
+        *_compiled(cluster),
+    )
     told = _told(cluster, lost) if lost or (lost is None and losses.installed()) else None
     found += tuple(capacity.findings(told)) if told is not None else ()
     parts = (

@@ -16,6 +16,7 @@ from hacluster import plan as planning
 from hacluster import spec as specs
 from hacluster.apply import planfile
 from hacluster.apply.run import CHANGED
+from hacluster.cib import fencing
 from hacluster.cli import catalogue, plans, render
 from hacluster.cli.progress import Line
 from hacluster.cli.world import World, connect
@@ -181,6 +182,8 @@ def _prepare(
     spec: Path | None, node: str | None, accepted: frozenset[str], keep: frozenset[str]
 ) -> tuple[Cluster, World, applying.Prepared]:
     cluster = specs.load(spec_path(spec), accepted)
+    if errors(found := fencing.check(cluster), accepted):
+        raise Refused(found)
     world = connect(node, ssh_hosts(cluster))
     return cluster, world, applying.prepare(world, LocalSecrets(), cluster, keep)
 

@@ -7,11 +7,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from hacluster import fence_asking, fence_listing, fence_proving, rehearsal
-from hacluster.cli import render
+from hacluster.cib import fence_devices
+from hacluster.cib import fencing as profiles
+from hacluster.cib.fence_parameters import Describe
+from hacluster.cli import render, surroundings
 from hacluster.cli.cluster import JSON, NODE, paint, proven, table_of
 from hacluster.cli.progress import Line
 from hacluster.cli.shell import Commands
 from hacluster.cli.world import World, connect
+from hacluster.edge.agents import InstalledAgents
 from hacluster.edge.fencing import NodeFencing
 from hacluster.fence_asking import Asked
 from hacluster.fence_proving import Trial
@@ -21,6 +25,12 @@ from hacluster.rehearsal import Looked
 from hacluster.spec.wording import nearest
 
 NO_SUCH = kind("HA550", "There is no such node or fence device", "The names are those of the running cluster.")
+
+NO_PROFILE = kind(
+    "HA270",
+    "There is no such fencing profile",
+    "A profile says what a kind of fence device needs. hactl knows the parameters of an agent without one, no more.",
+)
 
 fences = typer.Typer(cls=Commands, help="Fence devices: what they are, and whether they work.", no_args_is_help=True)
 
@@ -56,6 +66,47 @@ def list_(node: str = NODE, as_json: bool = JSON) -> None:
     render.out.print(table if table.row_count else "the cluster has no fence device")
 
 
+@fences.command("profiles")
+def profiles_(
+    name: str = typer.Argument(None, metavar="[NAME]", help="a profile, or a fence agent", show_default=False),
+    as_json: bool = JSON,
+) -> None:
+    """Show what each kind of fence device needs, should have and must not have, and why. Needs no cluster."""
+    known = profiles.profiles()
+    chosen = [each for each in known if name is None or name in (each.name, *each.agents)]
+    if not chosen:
+        meant = nearest(name, [word for each in known for word in (each.name, *each.agents)])
+        raise Refused(
+            NO_PROFILE(
+                f"no profile is called {name}, or knows an agent of that name"
+                + (f"; did you mean {meant}?" if meant else ""),
+                where="NAME",
+                remedy=f"hactl fence profiles {meant}" if meant else "hactl fence profiles",
+            )
+        )
+    if as_json:
+        render.json_out({"format": 1, "profiles": [profiles.to_json(each) for each in chosen]})
+    elif name is None:
+        table = table_of("profile", "cuts", "agents", "what it is")
+        for each in chosen:
+            table.add_row(each.name, each.cuts, ", ".join(each.agents), escape(each.purpose))
+        render.out.print(table)
+    else:
+        for each in chosen:
+            _profile(each)
+
+
+def _profile(each: profiles.Profile) -> None:
+    said = "one node" if each.targets == "one" else "several nodes"
+    render.out.print(f"[bold]{each.name}[/]: {', '.join(each.agents)}\n{escape(each.purpose)} {escape(each.why)}")
+    render.out.print(f"It cuts {each.cuts}; a device fences {said}.")
+    if each.called is not None:
+        render.out.print(f"It has to be called {each.called}.")
+    for word, rules in profiles.rules(each):
+        for parameter, reason in rules.items():
+            render.out.print(f"  {word} [bold]{escape(parameter)}[/]: {escape(reason)}")
+
+
 @fences.command()
 def test(
     nodes: list[str] = typer.Argument(None, metavar="[NODE...]", help="the nodes to be fenced", show_default=False),
@@ -86,9 +137,14 @@ def test(
         return
     targets = _named(looked, nodes or [], device)
     wanted = fence_asking.questions(looked.cib, looked.seen, targets, device)
+    fencing = NodeFencing(world.runner)
     with Line("fence test") as line:
-        answers = fence_asking.ask(NodeFencing(world.runner), wanted, {}, line)
-    found = fence_asking.judge(wanted, answers, looked.seen)
+        known = fence_asking.known_agents([each.device.agent for each in wanted], _describe(world))
+        answers = fence_asking.ask(fencing, wanted, known, line)
+    found = (
+        *fence_asking.parameters(looked.cib, [question.device.name for question in wanted], known),
+        *fence_asking.judge(wanted, answers, looked.seen),
+    )
     if as_json:
         render.json_out(fence_asking.to_json(answers, found))
     else:
@@ -100,7 +156,10 @@ def test(
 
 def _really(world: World, looked: Looked, target: str, wait: float, dry_run: bool, as_json: bool) -> None:
     with Line("fence test") as line:
-        trial = Trial(world, NodeFencing(world.runner), target, {}, line)
+        fencing = NodeFencing(world.runner)
+        agents = [device.agent for device in fence_devices.devices(looked.cib)]
+        known = fence_asking.known_agents(agents, _describe(world))
+        trial = Trial(world, fencing, target, known, line)
         if dry_run:
             found = trial.check(looked)
         else:
@@ -122,6 +181,12 @@ def _really(world: World, looked: Looked, target: str, wait: float, dry_run: boo
     if not done.online:
         render.out.print(f"[yellow]its cluster did not start by itself:[/] pcs cluster start {target}")
     render.out.print(f"let it have its VMs again: pcs node unstandby {target}")
+
+
+def _describe(world: World) -> Describe:
+    """The metadata of the agents that are installed on the node that hactl works through."""
+    node = world.pacemaker.local_node()
+    return surroundings.describe(InstalledAgents(run=lambda argv, limit: world.runner.run(node, argv, deadline=limit)))
 
 
 def _named(looked: Looked, nodes: list[str], device: str | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hacluster import fence_asking
+from hacluster.cib.metadata import Metadata, Parameter
 from hacluster.ports import Unknown
 from hacluster.problems import Problem
 from tests.unit.fence.clusters import Devices, cib, seen
@@ -71,3 +72,18 @@ def test_the_document_keeps_unknown_apart_from_off() -> None:
         ("n1", None, "late", 2),
         ("n3", "off", None, 2),
     ]
+
+
+def test_the_devices_own_parameters_are_held_against_their_agents() -> None:
+    root = cib()
+    root.find(".//nvpair[@id='n3-p']").set("name", "adress")
+    known = fence_asking.known_agents(["fence_ipmilan", "fence_of_nobody"], lambda _: None)
+    assert set(known) == {"fence_ipmilan"}
+    found = fence_asking.parameters(root, ["ipmi-n3", "ipmi-n2"], known)
+    assert [(p.code, p.where) for p in found] == [("HA261", "fencing ipmi-n3.adress")]
+
+
+def test_the_installed_agents_word_counts() -> None:
+    own = Metadata("fence_ipmilan", {"adress": Parameter("adress")}, ())
+    told = {"stonith:fence_ipmilan": own}
+    assert fence_asking.known_agents(["fence_ipmilan"], told.get) == {"fence_ipmilan": own}
