@@ -48,7 +48,7 @@ COMMANDS = {
     "corosync": "corosync",
     "mkfs.ext4": "e2fsprogs",
     "fence_ipmilan": "fence-agents",
-    "fence-virt",
+    "fence_xvm": "fence-virt",
     "gcc": "gcc",
     "ip": "iproute2",
     "ipmitool": "ipmitool",
