@@ -18,12 +18,16 @@ from hacluster.lint.storage import DLM, VOLUMES, file_system, mount, on_dlm
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box: its members, what it is in words, and how it is painted (vm, storage, locks, fencing or other)."""
+    """One box: its members, what it is in words, and how it is painted (vm, storage, locks, fencing or other).
+
+    `outside` are folders with disks that no resource holds.
+    """
 
     members: tuple[str, ...]
     what: str
     look: str
     group: str | None = None
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,13 @@ def picture(subject: Subject, of: str | None = None) -> Picture:
         found = [b for b in found if {b.upper, b.lower} <= kept or (b.apart and of in (b.upper, b.lower))]
     bound = {name for bond in found for name in (bond.upper, bond.lower)}
     resources = [r for r in resources if r.id in bound or r.is_vm or r.id == of]
-    classes = _parted(resources, found, of)
+    classes = _parted(resources, found, subject.outside, of)
     members: dict[int, list[Resource]] = defaultdict(list)
     for resource in resources:
         members[classes[resource.id]].append(resource)
     order = {number: place for place, number in enumerate(members)}
     return Picture(
-        boxes=tuple(_box(each) for each in members.values()),
+        boxes=tuple(_box(each, subject.outside) for each in members.values()),
         lines=tuple(_lines(found, {name: order[number] for name, number in classes.items()}, members)),
         of=of,
         ring=_ring(subject, found),
@@ -94,7 +98,9 @@ def _ring(subject: Subject, found: Iterable[Bond]) -> frozenset[str]:
     return frozenset(_reach(some, steps) & _reach(some, ((lower, upper) for upper, lower in steps)))
 
 
-def _parted(resources: Iterable[Resource], found: Iterable[Bond], of: str | None) -> dict[str, int]:
+def _parted(
+    resources: Iterable[Resource], found: Iterable[Bond], outside: Mapping[str, tuple[str, ...]], of: str | None
+) -> dict[str, int]:
     """The number of each resource's box."""
     links: dict[str, list[tuple[str, Bond, str]]] = defaultdict(list)
     users: dict[str, set[str]] = defaultdict(set)
@@ -109,7 +115,8 @@ def _parted(resources: Iterable[Resource], found: Iterable[Bond], of: str | None
     for r in resources:  # a volume that one VM alone uses belongs to that VM, as the next one's to the next
         private = len(users[r.id]) == 1 and users[r.id] <= vms and r.agent in VOLUMES
         alike = r.group is None and r.id != of and (r.is_vm or private)
-        classes[r.id] = numbers.setdefault((r.agent, private, r.clone is None) if alike else r.id, len(numbers))
+        kind = (r.agent, private, r.clone is None, outside.get(r.id, ()))
+        classes[r.id] = numbers.setdefault(kind if alike else r.id, len(numbers))
     while True:
         numbers = {}
         parted = {
@@ -134,10 +141,10 @@ def _lines(found: Iterable[Bond], box: Mapping[str, int], members: Mapping[int, 
         yield Line(upper, lower, replace(bare, why=why), each=sizes[lower] > 1 and upper != lower and not bare.apart)
 
 
-def _box(resources: list[Resource]) -> Box:
+def _box(resources: list[Resource], outside: Mapping[str, tuple[str, ...]]) -> Box:
     first = resources[0]
     what, look = _described(first)
-    return Box(tuple(r.id for r in resources), what, look, first.group)
+    return Box(tuple(r.id for r in resources), what, look, first.group, outside.get(first.id, ()))
 
 
 def _described(r: Resource) -> tuple[str, str]:

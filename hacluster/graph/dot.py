@@ -15,6 +15,7 @@ from hacluster.graph.boxes import Box, Line, Picture
 
 SHOWN = 6
 """How many names a box lists; of more it says how many there are."""
+_FOLDERS = 3
 _LOOKS = {
     "vm": ("#dbe9f9", "#2f6db5"),
     "storage": ("#e1f0db", "#4c8c2b"),
@@ -87,6 +88,8 @@ def _node(number: int, box: Box, picture: Picture) -> str:
         names = [", ".join(shown[i : i + 3]) for i in range(0, len(shown), 3)]
         names = [*(f"{row}," for row in names[:-1]), names[-1] + more]
         rows += [f'<font point-size="9" color="#444444">{row}</font>' for row in names]
+    for folder in box.outside[:_FOLDERS]:
+        rows.append(f'<font point-size="9" color="#444444"><i>disks in {_text(folder)}, not by Pacemaker</i></font>')
     label, width = _label("<br/>".join(rows)), 2 if picture.of in box.members else 1
     return f'n{number} [fillcolor="{fill}", color="{border}", penwidth={width}, label={label}];'
 
@@ -125,12 +128,12 @@ def _key(picture: Picture) -> str:
     """What colours and lines mean, as far as they are in the picture."""
     looks = {box.look for box in picture.boxes}
     cells = "".join(f'<td bgcolor="{_LOOKS[look][0]}">{words}</td>' for look, words in _KEY if look in looks)
-    text = "an arrow: starts after what it points at, stops before it, and runs only where that runs"
-    size = 'point-size="9" color="#555555"'
-    rows = f"<tr>{cells}</tr>" if cells else ""
+    colours = f'<tr><td><table border="0" cellspacing="4"><tr>{cells}</tr></table></td></tr>' if cells else ""
+    arrow = "an arrow: starts after what it points at, stops before it, and runs only where that runs"
+    text = arrow if picture.boxes else "nothing is bound to anything"
     return (
-        f'<font {size}><table border="0" cellspacing="4"><tr><td><table border="0" cellspacing="4">{rows}</table>'
-        f"</td></tr><tr><td>{text}</td></tr></table></font>"
+        f'<font point-size="9" color="#555555"><table border="0" cellspacing="4">{colours}'
+        f"<tr><td>{text}</td></tr></table></font>"
     )
 
 

@@ -11,7 +11,11 @@ LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A writable disk. `path` is a file's or device's; empty for a network disk or one of a pool."""
+    """A writable disk.
+
+    `path` is a file's or device's, `rbd:POOL/IMAGE` for one on the network, `POOL:VOLUME` for one of a libvirt pool;
+    empty for what names none.
+    """
 
     path: str
     kind: str
@@ -63,8 +67,9 @@ def _writable(disk: etree._Element) -> bool:
 def _disk(disk: etree._Element) -> Disk:
     source = disk.find("source")
     kind = disk.get("type", "")
-    path = "" if source is None else source.get({"file": "file", "block": "dev"}.get(kind, "none"), "")
-    return Disk(path, kind, disk.find("shareable") is not None)
+    parts = {"file": ("file",), "block": ("dev",), "network": ("protocol", "name"), "volume": ("pool", "volume")}
+    named = [] if source is None else [source.get(part, "") for part in parts.get(kind, ())]
+    return Disk(":".join(named) if all(named) else "", kind, disk.find("shareable") is not None)
 
 
 def _held(root: etree._Element) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
@@ -69,15 +70,28 @@ class Subject:
         return tuple(disk.path for disk in domain.disks if disk.path)
 
     @cached_property
-    def standing(self) -> Mapping[str, tuple[Resource, ...]]:
-        """The storage resources that each VM's paths lie on, by the VM's id."""
+    def _holders(self) -> Mapping[str, Mapping[str, tuple[Resource, ...]]]:
+        """What holds each path of each VM; nothing for a path that no resource mounts or activates."""
         held: dict[str, tuple[Resource, ...]] = {}
-        found = {}
         for vm in self.facts.vms:
-            resources: dict[str, Resource] = {}
             for path in self.paths(vm):
                 if path not in held:
                     held[path] = storage.holders(path, self.facts)
-                resources.update({each.id: each for each in held[path]})
-            found[vm.id] = tuple(resources.values())
-        return found
+        return {vm.id: {path: held[path] for path in self.paths(vm)} for vm in self.facts.vms}
+
+    @cached_property
+    def standing(self) -> Mapping[str, tuple[Resource, ...]]:
+        """The storage resources that each VM's paths lie on, by the VM's id."""
+        return {
+            vm: tuple({each.id: each for resources in paths.values() for each in resources}.values())
+            for vm, paths in self._holders.items()
+        }
+
+    @cached_property
+    def outside(self) -> Mapping[str, tuple[str, ...]]:
+        """The folders of each VM's disks that no resource holds: what the hosts mount or attach themselves."""
+        return {
+            vm: tuple(sorted({posixpath.dirname(path) for path, resources in paths.items() if not resources}))
+            for vm, paths in self._holders.items()
+            if vm in self.domains
+        }

@@ -14,7 +14,7 @@ from hacluster.graph import bonds, draw, picture
 from hacluster.lint import Facts, Subject
 from tests.unit.cib import clusters
 from tests.unit.lint.cases import LOOP, constraint
-from tests.unit.lint.clean import CIB, spoiled
+from tests.unit.lint.clean import CIB, DOMAINS, spoiled
 
 
 def subject(*changes: tuple[str, str]) -> Subject:
@@ -122,8 +122,28 @@ def test_a_name_stays_text(name: str) -> None:
     assert "evil\n" not in text
     statements = [line for line in text.splitlines() if line.strip().startswith("n")]
     assert all(re.match(r"\s+n(\d+ (\[|-> (n\d+|key) \[)|ode \[)", line) for line in statements)
+    graphviz_takes(text)
+
+
+def graphviz_takes(text: str) -> None:
+    """Where graphviz is installed."""
     if shutil.which("dot"):
         done = subprocess.run(["dot", "-Tsvg"], input=text.encode(), capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert not done.stderr
         etree.fromstring(done.stdout)
+
+
+def test_a_cluster_without_anything_is_a_picture_too() -> None:
+    graphviz_takes(draw(picture(Subject(Facts(etree.fromstring("<cib><configuration/></cib>")))), "x"))
+
+
+def test_disks_that_no_resource_holds_are_told_in_the_vms_box() -> None:
+    elsewhere = DOMAINS["db"].replace("/kvm/images/", "/dev/san/").encode()
+    known = {"web": DOMAINS["web"].encode(), "db": elsewhere}
+    made = picture(Subject(Facts(etree.fromstring(CIB)), domains=known))
+    assert {box.members: box.outside for box in made.boxes if box.look == "vm"} == {
+        ("web",): (),
+        ("db",): ("/dev/san",),
+    }
+    assert "disks in /dev/san, not by Pacemaker" in draw(made, "x")

@@ -231,6 +231,10 @@ VMS = (
     Case("HA851", "one uuid", (), ("web",), beside=domains(("000000000002", "000000000001"), of="db")),
     Case("HA852", "one disk", (), ("web",), ("/kvm/images/web.qcow2",),
          beside=domains(("/kvm/images/db.qcow2", "/kvm/images/web.qcow2"), of="db")),
+    Case("HA852", "one image of a pool", (), ("web",), ("rbd:vms/web",),
+         beside={"domains": {name: spoiled(text, ('type="file" device', 'type="network" device'),
+                                           (f'file="/kvm/images/{name}.qcow2"', 'protocol="rbd" name="vms/web"'))
+                             for name, text in DOMAINS.items()}}),
     Case("HA853", "one MAC", (), ("web",), beside=domains(("52:54:00:00:00:02", "52:54:00:00:00:01"), of="db")),
     Case("HA854", "a card of its host", (), ("web",),
          beside=domains(("</devices>", '<hostdev mode="subsystem" type="pci"/></devices>'))),
