@@ -1,8 +1,8 @@
 """What the loss of nodes would cost: for each, Pacemaker's own scheduler is asked which VMs it could not place.
 
 No packing of our own: the scheduler weighs memory, CPUs, affinities, preferences and priorities as it would in the
-outage. It is asked about a cluster in which all VMs run and some nodes are gone for good (fenced). Asking once costs
-less than a second for some hundred VMs; nothing is walked through.
+outage. It is asked about a cluster in which all VMs run and some nodes have been fenced, or, where no majority is
+left, are dead and cannot be. Asking once costs less than a second for some hundred VMs; nothing is walked through.
 """
 
 from __future__ import annotations
@@ -145,11 +145,12 @@ def findings(told: Forecast) -> Iterator[Problem]:
 def _lose(up: bytes, ask: Ask, gone: tuple[str, ...], where: Mapping[str, frozenset[str]], *, quorum: bool) -> Loss:
     without = etree.fromstring(up)
     without.set("have-quorum", "1" if quorum else "0")
-    staged.lose(without, gone)
+    staged.lose(without, gone, fenced=quorum)
     after = simulate.parse(ask(etree.tostring(without))).after
+    lost = frozenset(gone)
     ran = [vm for vm, nodes in where.items() if nodes]
-    down = tuple(vm for vm in ran if not after.get(vm))
-    hit = [vm for vm in ran if where[vm] <= frozenset(gone)]
+    down = tuple(vm for vm in ran if not after.get(vm, frozenset()) - lost)
+    hit = [vm for vm in ran if where[vm] <= lost]
     return Loss(
         gone,
         quorum,

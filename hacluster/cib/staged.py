@@ -16,7 +16,7 @@ from hacluster.cib.durations import seconds
 
 _UUID = "00000000-0000-0000-0000-000000000000"
 _FALLBACK = "10s"
-_GONE = (("in_ccm", "false"), ("crmd", "offline"), ("join", "down"), ("expected", "down"))
+_GONE = {"in_ccm": "false", "crmd": "offline", "join": "down"}
 
 
 def without_probes(cib: etree._Element) -> None:
@@ -51,14 +51,17 @@ def run(cib: etree._Element, places: Mapping[str, Iterable[str]]) -> None:
             etree.SubElement(holder, "lrm_rsc_op", _monitored(name, node, call, round((seconds(every) or 0) * 1000)))
 
 
-def lose(cib: etree._Element, nodes: Iterable[str]) -> None:
-    """Take those nodes away, as after they have been fenced. Changes the CIB."""
+def lose(cib: etree._Element, nodes: Iterable[str], *, fenced: bool) -> None:
+    """Take those nodes away. Changes the CIB.
+
+    Where they were `fenced`, nothing runs there any more; where not (nobody has the quorum to do it), nobody knows.
+    """
     gone = frozenset(nodes)
     for state in cib.iterfind("status/node_state"):
         if state.get("uname") in gone:
-            for part in list(state):
+            state.attrib.update({**_GONE, "expected": "down" if fenced else "member"})
+            for part in list(state) if fenced else ():
                 state.remove(part)
-            state.attrib.update(_GONE)
 
 
 def _interval(primitive: etree._Element) -> str | None:

@@ -28,6 +28,9 @@ name = "cluster1"
 addresses = ["192.0.2.1", "198.51.100.1"]
 # Fence devices in the order in which they are tried.
 fencing = ["ipmi-kvm1"]
+# What the host has. Given for all nodes or for none; then no node gets more VMs than it can hold (docs/placement.md).
+#memory = "64G"
+#cpus = 32
 # Where other nodes reach this one for live migrations, and where hactl reaches it by ssh.
 #migration_host = "198.51.100.1"
 #ssh_host = "192.0.2.1"
@@ -35,10 +38,14 @@ fencing = ["ipmi-kvm1"]
 [nodes.kvm2]
 addresses = ["192.0.2.2", "198.51.100.2"]
 fencing = ["ipmi-kvm2"]
+#memory = "64G"
+#cpus = 32
 
 [nodes.kvm3]
 addresses = ["192.0.2.3", "198.51.100.3"]
 fencing = ["ipmi-kvm3"]
+#memory = "64G"
+#cpus = 32
 
 # --- Fencing: what can switch a node off. Every key that is not listed in the schema is a parameter of the agent.
 # A password never stands here: write file:PATH (a file that only root reads), env:NAME, or cmd:COMMAND.
@@ -112,4 +119,14 @@ nics = [{ network = "lan", mac = "52:54:00:12:34:56" }]
 # A VM that libvirt knows already comes with its own description (`virsh dumpxml --inactive NAME`), beside this file:
 #   [vms.old]
 #   domain_xml = "old.xml"
+
+# --- Rules between VMs: on one node, on different nodes (a score makes a rule a wish), and one after another.
+#   [affinity.near]
+#   vms = ["web", "cache"]
+#   [anti_affinity.apart]
+#   vms = ["web", "web2"]
+#   score = 500
+#   [start_order.boot]
+#   steps = ["db", ["web", "web2"]]
+#   delay = "30s"
 """

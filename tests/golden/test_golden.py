@@ -18,7 +18,7 @@ from tests import scheduler
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent
-EXAMPLES = ("ceph-remote", "kvm-cluster", "kvm-cluster-clvmd", "lab", "san", "two-nodes-nfs")
+EXAMPLES = ("ceph-remote", "kvm-cluster", "kvm-cluster-clvmd", "lab", "placement", "san", "two-nodes-nfs")
 WRITE = os.environ.get("HACTL_GOLDEN") == "write"
 
 

@@ -84,10 +84,13 @@ class TestForecast:
             ("HA191", f"vms.{told.unplaced[0]}", "error")
         ]
 
-    def test_two_of_three_nodes_leave_no_quorum_without_a_third_vote(self) -> None:
-        told = capacity.forecast(compiled(names="ab"), ask, lost=2)
+    def test_without_a_majority_the_dead_nodes_vms_stay_down_and_the_others_run_on(self) -> None:
+        told = capacity.forecast(compiled(names="abc"), ask, lost=2)
+        home = {share.node: share.vms for share in told.shares}
         assert {loss.quorum for loss in told.losses} == {False}
-        assert sum(len(loss.down) for loss in told.losses) == 4
+        for loss in told.losses:
+            assert sorted(loss.down) == sorted(vm for node in loss.nodes for vm in home[node])
+            assert (loss.recovered, loss.displaced) == ((), ())
         found = list(capacity.findings(told))
         assert all("no quorum" in p.message and "qdevice" in p.remedy for p in found)
 
