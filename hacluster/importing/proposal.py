@@ -17,14 +17,14 @@ from hacluster import spec
 from hacluster.cib import names
 from hacluster.cib.compile import compile_element
 from hacluster.cib.templates import Library
-from hacluster.importing import cluster, fencing, storage, vms
+from hacluster.importing import cluster, fencing, placement, storage, vms
 from hacluster.importing.sources import Sources
 from hacluster.importing.view import View, pairs
 from hacluster.model import Cluster
 from hacluster.problems import Problem, Refused, errors
 from hacluster.spec.wording import join
 
-PARTS = ("vms", "storage", "networks", "fence_devices")
+PARTS = ("affinity", "anti_affinity", "start_order", "vms", "storage", "networks", "fence_devices")
 _ROUNDS = 6
 """What hangs on something that is left out falls in the next round; VM on network or storage is the longest chain."""
 
@@ -61,6 +61,8 @@ def propose(view: View, sources: Sources, library: Library) -> tuple[Proposal, e
         "storage": {**mounts, **found.storages},
         "networks": found.networks,
         "vms": found.vms,
+        "placement": placement.capacities(view, nodes, found.vms),
+        **placement.rules(view, found.vms),
     }
     made.tables = {name: table for name, table in parts.items() if table or name == "nodes"}
     bare = _compiled(made, library)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_NAMED = ("nodes", "fence_devices", "storage", "networks", "vms")
+_NAMED = ("nodes", "fence_devices", "storage", "networks", "affinity", "anti_affinity", "start_order", "vms")
 _TITLES = {
     "cluster": "The cluster",
     "nodes": "Hosts",
@@ -19,6 +19,10 @@ _TITLES = {
     "libvirt": "How libvirt is set up on every host",
     "storage": "Shared storage",
     "networks": "Bridges that exist on every host",
+    "placement": "How VMs are spread over the hosts",
+    "affinity": "VMs that run on one host",
+    "anti_affinity": "VMs that run on different hosts",
+    "start_order": "VMs that start one after another",
     "vms": "Virtual machines",
 }
 

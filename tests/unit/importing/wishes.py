@@ -39,7 +39,56 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     for number, name in enumerate(draw(st.lists(names, max_size=5, unique_by=str.lower))):
         if name not in used:
             made["vms"][name] = _vm(name, number, made, draw)
+    _rules(made, draw)
+    _capacities(made, draw)
     return made
+
+
+def _rules(made: dict[str, Any], draw: st.DrawFn) -> None:
+    """Some rules on the VMs, as far as there are enough of them; the spec refuses those that contradict each other."""
+    vms = sorted(made["vms"])
+    if len(vms) < 2 or not draw(st.booleans()):
+        return
+    several = st.lists(st.sampled_from(vms), min_size=2, max_size=4, unique=True)
+    score = st.fixed_dictionaries({}, optional={"score": st.sampled_from([1, 500, 1_000_000, "INFINITY"])})
+    made["affinity"] = {
+        name: {"vms": draw(several), **draw(score)} for name in draw(st.lists(names, max_size=2, unique=True))
+    }
+    made["anti_affinity"] = {}
+    for name in draw(st.lists(names, max_size=2, unique=True)):
+        both, sides = draw(several), draw(st.booleans())
+        rule = {"vms": both[:1], "from": both[1:]} if sides else {"vms": both}
+        made["anti_affinity"][name] = {**rule, **draw(score)}
+    made["start_order"] = {
+        name: {
+            "steps": [both[:1], both[1:]],
+            **draw(
+                st.fixed_dictionaries(
+                    {},
+                    optional={"kind": st.sampled_from(["optional", "mandatory"]), "delay": st.sampled_from([30, "2m"])},
+                )
+            ),
+        }
+        for name in draw(st.lists(names, max_size=2, unique=True))
+        for both in [draw(several)]
+    }
+
+
+def _capacities(made: dict[str, Any], draw: st.DrawFn) -> None:
+    if not draw(st.booleans()):
+        return
+    for node in made["nodes"].values():
+        node.update(memory=draw(st.sampled_from(["8G", "64G"])), cpus=draw(st.integers(4, 64)))
+    made["placement"] = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "strategy": st.sampled_from(["utilization", "minimal", "balanced"]),
+                "reserved_memory": st.sampled_from([0, "1G"]),
+                "vcpus_per_cpu": st.sampled_from([1, 2, 8]),
+            },
+        )
+    )
 
 
 def cluster(wish: dict[str, Any]) -> Cluster | None:
