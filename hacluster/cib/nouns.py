@@ -59,6 +59,8 @@ SAMPLES: Mapping[str, tuple[Value, str]] = {
     "agent": ("fence_ipmilan", "the fence agent"),
     "targets": ("n1", "the nodes that the device fences"),
     "delay": (5, "seconds: a fence device's pcmk_delay_base, or the pause between two steps"),
+    "delay_max": (10, "seconds: a fence device's pcmk_delay_max"),
+    "host_map": ("n1:3", "a fence device's pcmk_host_map: which plug is which node's"),
     "provides": ("unfencing", "what the device provides beside fencing"),
     "timeout": (90, "the pause and a margin"),
     "device": ("/dev/vg_sample/lv_sample", "what is mounted"),
@@ -110,7 +112,9 @@ NOUNS: Mapping[str, Noun] = {
     "ocfs2": _clone("device", "mount", optional=("options",)),
     "properties": Noun("cluster_property_set", names.PROPERTY_SET, ("cluster_name",), ("priority_fencing_delay",)),
     "remote": Noun("primitive", "sample", ("name", "reconnect", "server")),
-    "stonith": Noun("primitive", "sample", ("agent", "name", "targets"), ("delay", "provides")),
+    "stonith": Noun(
+        "primitive", "sample", ("agent", "name", "targets"), ("delay", "delay_max", "host_map", "provides")
+    ),
     "vm": Noun("primitive", "sample", _VM, _VM_OPTIONAL),
 }
 """Every template that compiling asks for."""
