@@ -11,7 +11,6 @@ from itertools import pairwise
 
 from hacluster.cib.durations import seconds
 from hacluster.cib.metadata import Metadata, Parameter
-from hacluster.lint import storage
 from hacluster.lint.facts import Resource
 from hacluster.lint.subject import Subject
 from hacluster.lint.words import alike, listed, meant, verb
@@ -277,7 +276,7 @@ def meta_attributes(subject: Subject) -> Iterator[Problem]:
 def stock_agent(subject: Subject) -> Iterator[Problem]:
     """What is lost with ocf:heartbeat:VirtualDomain."""
     stock = [vm for vm in subject.facts.vms if vm.agent == "ocf:heartbeat:VirtualDomain"]
-    where_held = ((vm, storage.holders(vm.parameters.get("config", ""), subject.facts)) for vm in stock)
+    where_held = ((vm, subject.holders(vm.parameters.get("config", ""))) for vm in stock)
     lying = [(vm, held) for vm, held in where_held if held]
     for top, group in alike(lying, lambda pair: pair[1][0].top):
         names = [vm.id for vm, _ in group]

@@ -133,7 +133,7 @@ def bound(subject: Subject) -> Iterator[Problem]:
 
 def _on_one_node(path: str, subject: Subject) -> bool:
     """Whether a file system that Pacemaker mounts holds the path, and it is one that only one node can mount."""
-    held = storage.holders(path, subject.facts)
+    held = subject.holders(path)
     return bool(held) and all(storage.file_system(each) in _ON_ONE_NODE for each in held)
 
 

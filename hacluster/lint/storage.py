@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from hacluster.lint.facts import Facts, Resource
+from hacluster.lint.facts import Resource
 
 FILESYSTEM = "ocf:heartbeat:Filesystem"
 VOLUMES = ("ocf:heartbeat:LVM-activate", "ocf:heartbeat:LVM")
@@ -35,24 +35,32 @@ def on_dlm(resource: Resource) -> bool:
     )
 
 
-def holders(path: str, facts: Facts) -> tuple[Resource, ...]:
-    """The resources that hold a path: of nested mounts the innermost, or what activates the logical volume."""
-    plain = re.sub(r"/+", "/", path)
-    mounts = [(place, r) for r in facts.resources if (place := mount(r)) is not None and plain.startswith(place + "/")]
-    if mounts:
-        innermost = max(len(place) for place, _ in mounts)
-        return tuple(resource for place, resource in mounts if len(place) == innermost)
-    return tuple(_volumes(plain, facts.resources))
+class Places:
+    """Where a cluster's storage is: asked for the resources that hold a path."""
 
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self._mounts: list[tuple[str, Resource]] = []
+        self._volumes: list[tuple[tuple[str, str], str | None, Resource]] = []
+        for resource in resources:
+            group = resource.parameters.get("vgname") or resource.parameters.get("volgrpname") or ""
+            if (place := mount(resource)) is not None:
+                self._mounts.append((place + "/", resource))
+            elif resource.agent in VOLUMES and group:
+                prefixes = (f"/dev/{group}/", f"/dev/mapper/{_mapped(group)}-")
+                self._volumes.append((prefixes, resource.parameters.get("lvname"), resource))
 
-def _volumes(path: str, resources: Iterable[Resource]) -> Iterator[Resource]:
-    for resource in resources:
-        if resource.agent not in VOLUMES:
-            continue
-        group = resource.parameters.get("vgname") or resource.parameters.get("volgrpname") or ""
-        volume = resource.parameters.get("lvname")
-        if group and any(_is(path, name, volume) for name in (f"/dev/{group}/", f"/dev/mapper/{_mapped(group)}-")):
-            yield resource
+    def holders(self, path: str) -> tuple[Resource, ...]:
+        """The resources that hold a path: of nested mounts the innermost, or what activates the logical volume."""
+        plain = re.sub(r"/+", "/", path)
+        mounts = [(place, resource) for place, resource in self._mounts if plain.startswith(place)]
+        if mounts:
+            innermost = max(len(place) for place, _ in mounts)
+            return tuple(resource for place, resource in mounts if len(place) == innermost)
+        return tuple(
+            resource
+            for prefixes, volume, resource in self._volumes
+            if any(_is(plain, prefix, volume) for prefix in prefixes)
+        )
 
 
 def _is(path: str, prefix: str, volume: str | None) -> bool:

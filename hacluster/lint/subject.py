@@ -70,13 +70,21 @@ class Subject:
         return tuple(disk.path for disk in domain.disks if disk.path)
 
     @cached_property
+    def _places(self) -> storage.Places:
+        return storage.Places(self.facts.resources)
+
+    def holders(self, path: str) -> tuple[Resource, ...]:
+        """The storage resources that hold a path."""
+        return self._places.holders(path)
+
+    @cached_property
     def _holders(self) -> Mapping[str, Mapping[str, tuple[Resource, ...]]]:
         """What holds each path of each VM; nothing for a path that no resource mounts or activates."""
         held: dict[str, tuple[Resource, ...]] = {}
         for vm in self.facts.vms:
             for path in self.paths(vm):
                 if path not in held:
-                    held[path] = storage.holders(path, self.facts)
+                    held[path] = self.holders(path)
         return {vm.id: {path: held[path] for path in self.paths(vm)} for vm in self.facts.vms}
 
     @cached_property
