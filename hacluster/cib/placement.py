@@ -56,7 +56,7 @@ def capacity(cluster: model.Cluster, node: model.Node) -> etree._Element | None:
     """What a node has, as the child of its <node>; None where nothing is counted."""
     if cluster.strategy == "default" or node.capacity is None:
         return None
-    id_ = names.node_utilization(node.id)
+    id_ = names.node_utilization(node.name if node.remote else node.id)
     made = etree.Element("utilization", id=id_)
     for name, value in ((CPU, node.capacity.vcpus), (MEMORY, node.capacity.memory // _MIB)):
         etree.SubElement(made, "nvpair", id=f"{id_}-{name}", name=name, value=str(value))

@@ -78,7 +78,8 @@ lanplus = true
 cipher = 3
 privlvl = "operator"
 
-# --- Storage that all nodes share. type is gfs2, directory (something that is mounted everywhere) or block (LUNs).
+# --- Storage. type is gfs2, ocfs2, nfs, directory (something that is mounted everywhere), block (LUNs), shared-lvm
+# (a volume for each disk), ceph-rbd or local (one node's own disk); docs/storage.md says what a VM can do on each.
 [storage.images]
 type = "gfs2"
 device = "/dev/mapper/shared-lun"

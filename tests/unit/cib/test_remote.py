@@ -113,3 +113,14 @@ class TestAsPacemakerSeesIt:
     def _connection(self, tmp_path: Path) -> str:
         (host,) = scheduler.ask(self.running(tmp_path), tmp_path).simulation.before["r1"]
         return f"r1_monitor_30000@{host}=1"
+
+    def test_what_a_remote_node_has_for_vms_is_counted(self, tmp_path: Path) -> None:
+        small, large = model.Capacity(1 << 30, 8), model.Capacity(64 << 30, 64)
+        nodes = (
+            *(replace(node, capacity=small) for node in clusters.nodes(3)),
+            *(replace(node, capacity=large) for node in FAR),
+        )
+        big = replace(WORKER, memory=32 << 30, placement=model.Placement())
+        document = cib(nodes=nodes, vms=(big,), strategy="balanced")
+        (place,) = scheduler.ask(scheduler.carried_out(document, tmp_path), tmp_path).simulation.before["worker"]
+        assert place in ("r1", "r2")

@@ -22,21 +22,34 @@ pytestmark = scheduler.needs_tools
 OCF = Path("/usr/lib/ocf")
 OURS = Path(__file__).parents[3] / "resource_agents" / "metadata"
 
+
+def _volume(name: str) -> model.Disk:
+    return model.Disk(f"/dev/vg_a/{name}", "raw", "vols", device="block")
+
+
 EVERYTHING = clusters.cluster(
     fence_devices=(
         *(clusters.bmc(f"n{i}") for i in (1, 2, 3)),
         model.FenceDevice("sbd", "fence_sbd", ("n1", "n2", "n3"), {"devices": "/dev/sbd"}, delay=3),
         model.FenceDevice("scsi", "fence_scsi", ("n1", "n2", "n3"), {"devices": "/dev/sda"}),
     ),
-    nodes=tuple(
-        model.Node(f"n{i}", i, (f"10.0.0.{i}",), f"10.9.0.{i}", fencing=((f"bmc-n{i}",), ("sbd", "scsi")))
-        for i in (1, 2, 3)
+    nodes=(
+        *(
+            model.Node(f"n{i}", i, (f"10.0.0.{i}",), f"10.9.0.{i}", fencing=((f"bmc-n{i}",), ("sbd", "scsi")))
+            for i in (1, 2, 3)
+        ),
+        model.Node("far", 0, ("10.0.1.1",), remote=True),
     ),
     storages=(
         clusters.gfs2("a"),
         clusters.gfs2("b", "clvmd"),
         model.Block("luns", "/dev/lab"),
         model.Directory("images", "/srv/images", "/images"),
+        model.Ocfs2("store", "/store", device="/dev/mapper/store", o2cb=True),
+        model.Nfs("nas", "10.0.0.9", "/export", "/vms"),
+        model.SharedLvm("vols", "vg_a"),
+        model.CephRbd("pool", "vms"),
+        model.Local("own", "n2", "/srv/own"),
     ),
     vms=(
         clusters.vm("web", "a", placement=model.Placement({"n1": 100}, ("n3",)), priority=5),
@@ -44,6 +57,10 @@ EVERYTHING = clusters.cluster(
         clusters.vm("mail", "luns", "images", migration=model.Migration("none")),
         clusters.vm("old", "a", agent="heartbeat", migration=model.Migration(auto_converge=True)),
         clusters.vm("router"),
+        clusters.vm("ledger", "vols", disks=(_volume("ledger"),), migration=model.Migration("cold")),
+        clusters.vm("shop", "vols", "store", disks=(_volume("shop"),)),
+        clusters.vm("worker", "nas", "pool", agent="heartbeat"),
+        clusters.vm("cache", "own", migration=model.Migration("none")),
     ),
     properties={"dc-deadtime": "2s", "cluster-recheck-interval": "5min"},
 )
@@ -74,6 +91,10 @@ def test_crm_verify_has_nothing_to_say(everything: Path) -> None:
         "resource defaults config",
         "tag config",
         "resource disable vm-on-a",
+        "resource config vols-lv-ledger",
+        "resource config far",
+        "constraint location config --full",
+        "constraint ref vols-lv-shop-clone",
         "resource meta web priority=3",
     ],
 )
