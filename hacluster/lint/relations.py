@@ -8,7 +8,6 @@ a thousand VMs would otherwise be a million edges.
 from __future__ import annotations
 
 import itertools
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,13 +16,11 @@ from functools import cached_property
 from lxml import etree
 
 from hacluster.lint.facts import Facts, is_on
+from hacluster.lint.words import pattern_of
 
 INFINITY = float("inf")
 Graph = Mapping[str, tuple[str, ...]]
 _HUB = "constraint "
-_SLOW = re.compile(r"\)[*+{?]|\\[0-9]")
-"""A repeated group, or a reference back, in a pattern: what may take for ever to match. Such patterns match nothing."""
-_LONGEST_PATTERN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +192,8 @@ class Relations:
             yield Location(ident, names, _node_of(rule), score(rule.get("score", "0")))
 
     def _matching(self, pattern: str) -> Iterator[str]:
-        if _SLOW.search(pattern) or len(pattern) > _LONGEST_PATTERN:
-            return
-        try:
-            wanted = re.compile(pattern)
-        except re.error:
+        wanted = pattern_of(pattern)
+        if wanted is None:
             return
         for each in self.facts.root.iterfind("configuration/resources//*[@id]"):
             if each.tag in ("primitive", "group", "clone", "master") and wanted.search(each.get("id")):

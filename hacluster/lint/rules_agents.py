@@ -6,14 +6,13 @@ Parameters are judged by the agent's own metadata; where it is not known, nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from itertools import pairwise
+from collections.abc import Collection, Iterator, Mapping
 
 from hacluster.cib.durations import seconds
 from hacluster.cib.metadata import Metadata, Parameter
 from hacluster.lint.facts import Resource
 from hacluster.lint.subject import Subject
-from hacluster.lint.words import alike, listed, meant, verb
+from hacluster.lint.words import alike, listed, meant, pattern_of, verb
 from hacluster.problems import Problem, kind
 
 MISSPELT = kind(
@@ -83,11 +82,12 @@ SHUTDOWN_MODE = kind(
     "in libvirt's default way whatever stands there.",
     severity="warning",
 )
-BEGINS_ALIKE = kind(
+NAME_IS_PATTERN = kind(
     "HA838",
-    "A VM's name begins like another's",
-    "When libvirt does not answer, ocf:heartbeat:VirtualDomain looks for the VM's name in QEMU's command lines by a "
-    "pattern, and may find the other VM (ClusterLabs resource-agents issue 1613).",
+    "A VM's name that its agent reads as a pattern",
+    "When libvirt does not answer, ocf:heartbeat:VirtualDomain looks for the VM in QEMU's command lines and takes its "
+    "name for a regular expression (seen in 4.12.0): `web.old` also finds web-old, so a dead VM counts as running, "
+    "and `c++` does not find itself, so a running VM counts as stopped and is started a second time.",
     severity="warning",
 )
 
@@ -117,6 +117,7 @@ _FENCE = re.compile(
     r"(reboot|off|on|list|monitor|status|metadata|validate-all)_(action|timeout|retries))"
 )
 _EVERYWHERE = frozenset(["trace_ra", "trace_file", "OCF_CHECK_LEVEL", "stonith-timeout", "priority", "provides"])
+_SPECIAL = frozenset(".^$*+?{}[]|()\\")
 _BOOLEANS = re.compile(r"(?i)true|false|yes|no|on|off|y|n|t|f|0|1|ja|nein")
 
 
@@ -292,14 +293,22 @@ def stock_agent(subject: Subject) -> Iterator[Problem]:
             where=modes[0],
             remedy="set the guest up to obey an ACPI power button, or use ocf:hacluster:VirtualDomain",
         )
-    names = sorted(_domain_name(vm, subject) for vm in stock)
-    pairs = [(one, other) for one, other in pairwise(names) if other.startswith(one) and one != other]
-    if pairs:
-        yield BEGINS_ALIKE(
-            f"the name {pairs[0][0]} is the beginning of {pairs[0][1]}"
-            + (f", and so it is with {len(pairs) - 1} more" if len(pairs) > 1 else ""),
-            where=pairs[0][0],
-            remedy="rename one of them, or use ocf:hacluster:VirtualDomain, which looks for the UUID",
+    domains = {_domain_name(vm, subject): vm.id for vm in stock}
+    for name in domains:
+        if set(name) & _SPECIAL:
+            yield from _read_as_pattern(name, domains)
+
+
+def _read_as_pattern(name: str, domains: Mapping[str, str]) -> Iterator[Problem]:
+    wanted = pattern_of(name)
+    found = [] if wanted is None else [other for other in domains if wanted.fullmatch(other)]
+    others = [other for other in found if other != name]
+    if others or name not in found:
+        yield NAME_IS_PATTERN(
+            f"the name {name}, read as a pattern, "
+            + (f"finds {listed(others)}" if others else "does not find the VM itself"),
+            where=domains[name],
+            remedy="rename it, or use ocf:hacluster:VirtualDomain, which looks for the UUID",
         )
 
 

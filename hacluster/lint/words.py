@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 SHOWN = 4
 """How many names a message lists; a hundred VMs with one fault are one finding."""
+
+_SLOW = re.compile(r"\)[*+{?]|\\[0-9]")
+"""A repeated group, or a reference back: what may take for ever to match."""
+_LONGEST_PATTERN = 200
 
 Thing = TypeVar("Thing")
 Key = TypeVar("Key", bound=Hashable)
@@ -38,3 +43,13 @@ def meant(word: str, known: Iterable[str], cutoff: float = 0.8) -> str | None:
     plain = {name.replace("_", "-").casefold(): name for name in known}
     close = difflib.get_close_matches(word.replace("_", "-").casefold()[:80], plain, n=1, cutoff=cutoff)
     return plain[close[0]] if close else None
+
+
+def pattern_of(text: str) -> re.Pattern[str] | None:
+    """A pattern that a CIB brings along; None for what is none, or may take for ever to match."""
+    if _SLOW.search(text) or len(text) > _LONGEST_PATTERN:
+        return None
+    try:
+        return re.compile(text)
+    except re.error:
+        return None

@@ -196,8 +196,11 @@ AGENTS = (
     Case("HA828", "on the file system", (("/etc/libvirt/qemu/", "/kvm/images/xml/"),), ("web",), ("web and db",)),
     Case("HA829", "the stock agent", (), ("web",), ("web and db",)),
     Case("HA837", "shutdown_mode", (parameter("web", "config", "shutdown_mode", "acpi,agent"),), ("web",)),
-    Case("HA838", "web and web2", (("db", "web2"),), ("web",), ("web2",),
-         beside={"domains": {"web": DOMAINS["web"], "web2": DOMAINS["db"].replace("db", "web2")}}),
+    Case("HA838", "it finds another", (("db", "web.old"),), ("web.old",), ("finds web-old",),
+         beside={"domains": {"web": DOMAINS["web"].replace("<name>web<", "<name>web-old<"),
+                             "web.old": DOMAINS["db"].replace("db", "web.old")}}),
+    Case("HA838", "it does not find itself", (), ("web",), ("does not find the VM itself",),
+         beside=domains(("<name>web<", "<name>c++<"))),
 )  # fmt: skip
 
 OPERATIONS = (

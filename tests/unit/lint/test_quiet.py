@@ -17,7 +17,7 @@ from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
 from hacluster.problems import Problem
 from tests.unit.cib import clusters
-from tests.unit.lint.clean import AGENTS, CIB, findings
+from tests.unit.lint.clean import AGENTS, CIB, DOMAINS, findings
 from tests.unit.spec.example import EXAMPLES
 
 CORPUS = os.environ.get("HACLUSTER_CORPUS", "")
@@ -170,3 +170,9 @@ def test_a_pattern_names_resources_and_a_hostile_one_costs_nothing() -> None:
     assert of_text(cib(FS, "".join(ban.format(i, "^s.v$") for i in (1, 2, 3)))) == {"HA847"}
     long = FS.replace('id="srv"', f'id="{"a" * 60}"')
     assert of_text(cib(long, "".join(ban.format(i, "(a+)+$b") for i in (1, 2, 3)))) == set()
+
+
+@pytest.mark.parametrize("name", ["web-old", "web2", "web_1", "Web", "v1.2"])
+def test_a_name_that_finds_itself_alone_is_right(name: str) -> None:
+    changed = {**DOMAINS, "db": DOMAINS["db"].replace("<name>db<", f"<name>{name}<")}
+    assert [p.code for p in findings(domains=changed)] == ["HA829"]
