@@ -48,7 +48,6 @@ COMMANDS = {
     "corosync": "corosync",
     "mkfs.ext4": "e2fsprogs",
     "fence_ipmilan": "fence-agents",
-    "fence_xvm": "fence-virt",
     "gcc": "gcc",
     "ip": "iproute2",
     "ipmitool": "ipmitool",
