@@ -79,7 +79,7 @@ ARROWS: dict[str, set[str] | None] = {
         "cib",
     },
     "power": {"forget", "ports", "problems", "observe", "move", "rehearsal", "preflight", "history"},
-    "verify": {"ports", "problems", "observe", "rehearsal", "cib"},
+    "verify": {"fencing_proof", "ports", "problems", "observe", "rehearsal", "cib"},
     "locks": {"ports", "problems", "observe", "rehearsal", "preflight"},
     "fence_ports": {"ports"},
     "fence_asking": {"fence_ports", "ports", "problems", "observe", "cib"},

@@ -26,7 +26,8 @@ def cib(constraints: str = "", properties: str = "", vm: str = "", attributes: s
 <cib validate-with="pacemaker-3.9" crm_feature_set="3.16.1" admin_epoch="0" epoch="12" num_updates="3" {attributes}>
  <configuration>
   <crm_config><cluster_property_set id="cib-bootstrap-options">
-   <nvpair id="p1" name="cluster-name" value="lab"/>{properties}</cluster_property_set></crm_config>
+   <nvpair id="p1" name="cluster-name" value="lab"/>
+   <nvpair id="p2" name="hacluster-fencing-proof" value="waived"/>{properties}</cluster_property_set></crm_config>
   <nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes>
   <resources>
    <primitive id="ipmi-n1" class="stonith" type="fence_ipmilan"><instance_attributes id="i1">

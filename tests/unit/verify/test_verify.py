@@ -133,3 +133,9 @@ def test_without_a_cluster_there_is_no_audit() -> None:
     world.pacemaker.cib = nobody  # type: ignore[method-assign]  # a stand-in's method
     with pytest.raises(Refused):
         verify.verify(world)
+
+
+def test_fencing_that_nobody_has_proven_is_found_where_the_spec_does_not_waive_it() -> None:
+    required = cib().replace(b'value="waived"', b'value="required"')
+    assert "HA540" not in codes(Cluster(small.WELL))
+    assert "HA540" in codes(Cluster(small.WELL, raw=required))
