@@ -126,12 +126,18 @@ def _ask(fencing: Fencing, each: Question, node: str, known: Mapping[str, Metada
 
 def judge(wanted: Iterable[Question], answers: Iterable[Asked], seen: Observation) -> tuple[Problem, ...]:
     """What the answers mean: a finding for each device and target that is wrong, the reasons with their nodes."""
+    by_all = tuple(answers)
     by_pair: dict[tuple[str, str], list[Asked]] = {}
-    for asked in answers:
+    for asked in by_all:
         by_pair.setdefault((asked.device, asked.target), []).append(asked)
+    known = {asked.device for asked in by_all if not isinstance(asked.answer, Unknown)}
     found: list[Problem] = []
     for question in wanted:
-        found += _pair(question, by_pair.get((question.device.name, question.target), []), seen)
+        said = by_pair.get((question.device.name, question.target), [])
+        # A device that finds out by itself whom it fences does not know the other nodes.
+        if not question.device.targets and question.device.name in known:
+            said = [asked for asked in said if not isinstance(asked.answer, Unknown)]
+        found += _pair(question, said, seen)
     return tuple(found)
 
 

@@ -95,6 +95,13 @@ def moment(seen: Observation, node: NodeView) -> Iterator[Problem]:
 def provable(looked: Looked, target: str) -> Iterator[Problem]:
     """Why a reboot by its fence devices would prove nothing."""
     where = f"node {target}"
+    if all(each.node != target for each in looked.seen.proven):
+        yield NOT_PROVABLE(
+            f"{target} is a remote node: it has no cluster of its own to leave",
+            where=where,
+            remedy="only members of the cluster are proven by hactl",
+        )
+        return
     first = fencing_proof.first_level(looked.cib, target)
     if not first:
         yield NOT_PROVABLE(

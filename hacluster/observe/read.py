@@ -59,7 +59,7 @@ def observe(
         claims=claims,
         foreign_moves=tuple(_foreign_moves(root)),
         lock_driver=leases.wanted(root),
-        proven=fencing_proof.standings(root, (node.name for node in nodes), now),
+        proven=fencing_proof.standings(root, node_names(cib), now),
     )
     found = (*judge(seen_now, now), *leases.judge(seen_now), *fencing_proof.findings(seen_now.proven))
     judged = (replace(vm, problems=tuple(p for p in found if p.where == f"vm {vm.name}")) for vm in seen_now.vms)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from lxml import etree
 
 from hacluster.fence_ports import FenceAnswer
+from hacluster.fencing_proof import Standing
 from hacluster.observe import ClusterView, NodeView, Observation
 from hacluster.ports import Unknown
 
@@ -35,7 +36,8 @@ def cib(extra: str = "") -> etree._Element:
 def seen(**states: str) -> Observation:
     """The nodes, online unless a word says otherwise (`n3="offline"`)."""
     nodes = tuple(NodeView(n, online=states.get(n, "online") != "offline") for n in NODES)
-    return Observation(ClusterView("c", (0, 1, 0), True, "n1", False, True), nodes, (), (), (), {}, ())
+    proven = tuple(Standing(n, "never") for n in NODES)
+    return Observation(ClusterView("c", (0, 1, 0), True, "n1", False, True), nodes, (), (), (), {}, (), proven=proven)
 
 
 class Devices:

@@ -87,3 +87,17 @@ def test_the_installed_agents_word_counts() -> None:
     own = Metadata("fence_ipmilan", {"adress": Parameter("adress")}, ())
     told = {"stonith:fence_ipmilan": own}
     assert fence_asking.known_agents(["fence_ipmilan"], told.get) == {"fence_ipmilan": own}
+
+
+def test_a_device_that_finds_its_targets_itself_need_not_know_every_node() -> None:
+    root = cib()
+    listed = root.find(".//nvpair[@id='n3-l']")
+    listed.getparent().remove(listed)
+    silence = {
+        ("ipmi-n3", target, node): Unknown("no such plug") for target in ("n1", "n2") for node in ("n1", "n2", "n3")
+    }
+    mute = {("ipmi-n3", "n3", node): Unknown("no such plug") for node in ("n1", "n2")}
+    for devices, expected in ((Devices(silence), []), (Devices({**silence, **mute}), ["HA543"] * 3)):
+        wanted = fence_asking.questions(root, seen(), ["n1", "n2", "n3"], "ipmi-n3")
+        answers = fence_asking.ask(devices, wanted, {}, lambda _: None)
+        assert [problem.code for problem in fence_asking.judge(wanted, answers, seen())] == expected

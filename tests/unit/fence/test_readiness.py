@@ -115,3 +115,8 @@ def test_only_a_device_that_cuts_power_proves_something(agent: str | None, said:
         board.set("type", agent)
     looked = cast(Looked, SimpleNamespace(cib=root, seen=seen()))
     assert [problem.message for problem in fence_readiness.provable(looked, "n3")] == said
+
+
+def test_a_remote_node_is_not_proven() -> None:
+    looked = cast(Looked, SimpleNamespace(cib=cib(), seen=replace(seen(), proven=())))
+    assert [problem.code for problem in fence_readiness.provable(looked, "n3")] == ["HA549"]
