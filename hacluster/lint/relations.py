@@ -106,16 +106,19 @@ class Relations:
 
     def allowed(self, primitive: str) -> frozenset[str] | None:
         """The nodes where location constraints let it run; None when a rule decides that cannot be foreseen."""
-        nodes = frozenset(self.facts.nodes)
         banned: set[str] = set()
         welcome: set[str] = set()
         for location in self._locations_of.get(primitive, ()):
             if location.node is None:
                 return None
-            (banned if location.score == -INFINITY else welcome).add(location.node)
-        if not is_on(self.facts.properties.get("symmetric-cluster", "true")):
-            return (nodes & welcome) - banned
-        return nodes - banned
+            (banned if location.score == -INFINITY else welcome).add(location.node.casefold())
+        opt_in = not is_on(self.facts.properties.get("symmetric-cluster", "true"))
+        # Pacemaker does not tell upper from lower case in nodes' names.
+        return frozenset(
+            node
+            for node in self.facts.nodes
+            if node.casefold() not in banned and (not opt_in or node.casefold() in welcome)
+        )
 
     def loop(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """One ring of primitives that wait for each other, and the constraints in it; None when there is none."""
@@ -186,10 +189,13 @@ class Relations:
         elif element.get("rsc-pattern"):
             names = tuple(self._matching(element.get("rsc-pattern", "")))
         ident = element.get("id", "")
+        if element.get("role", "Started").casefold() not in ("started", "stopped"):
+            return  # it says where the resource may be promoted, not where it may run
         if element.get("node"):
             yield Location(ident, names, element.get("node"), score(element.get("score", "0")))
         for rule in element.iterfind("rule"):
-            yield Location(ident, names, _node_of(rule), score(rule.get("score", "0")))
+            if rule.get("role", "Started").casefold() in ("started", "stopped"):
+                yield Location(ident, names, _node_of(rule), score(rule.get("score", "0")))
 
     def _matching(self, pattern: str) -> Iterator[str]:
         wanted = pattern_of(pattern)

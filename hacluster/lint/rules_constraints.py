@@ -125,7 +125,8 @@ def unknown_names(subject: Subject) -> Iterator[Problem]:
                     where=level.get("id", ""),
                     remedy=f"pcs stonith level remove {level.get('index')} target {level.get('target')}",
                 )
-    strange = [each for each in relations.locations if each.node and each.node not in facts.places]
+    places = {place.casefold() for place in facts.places}
+    strange = [each for each in relations.locations if each.node and each.node.casefold() not in places]
     for node, group in alike(strange, lambda each: str(each.node)):
         if facts.places:
             near = meant(node, facts.places)

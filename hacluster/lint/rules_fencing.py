@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hacluster.cib.durations import seconds
-from hacluster.lint.facts import Resource
+from hacluster.lint.facts import Resource, is_on
 from hacluster.lint.subject import Subject
 from hacluster.lint.words import listed, verb
 from hacluster.problems import Problem, kind
@@ -130,6 +130,8 @@ def victims(device: Resource) -> frozenset[str] | None:
 
 def places(subject: Subject) -> Iterator[Problem]:
     """Where location constraints let a device run, against whom it kills."""
+    if not is_on(subject.facts.properties.get("symmetric-cluster", "true")):
+        return  # what may run nowhere unless a constraint says so is not judged
     for device in subject.fence_devices:
         allowed = subject.relations.allowed(device.id)
         if allowed is None or len(subject.facts.nodes) < 2:
@@ -140,13 +142,18 @@ def places(subject: Subject) -> Iterator[Problem]:
                 where=device.id,
                 remedy=f"pcs constraint location config resources {device.id}; then delete the bans that are wrong",
             )
-        elif (killed := victims(device)) is not None and len(killed) == 1 and allowed <= killed:
+        elif (killed := victims(device)) is not None and _is_one(killed, allowed):
             yield VICTIM_ALONE(
                 f"{device.id} fences {listed(sorted(killed))} and may run on that node only",
                 where=device.id,
                 remedy=f"let it run everywhere else: pcs constraint location {device.id} avoids {next(iter(killed))}, "
                 "and delete the constraints that keep it there",
             )
+
+
+def _is_one(killed: frozenset[str], allowed: frozenset[str]) -> bool:
+    """Whether both are one node, the same. Pacemaker does not tell upper from lower case in nodes' names."""
+    return len(killed) == len(allowed) == 1 and {n.casefold() for n in killed} == {n.casefold() for n in allowed}
 
 
 def unfenced(subject: Subject) -> Iterator[Problem]:
@@ -158,8 +165,8 @@ def unfenced(subject: Subject) -> Iterator[Problem]:
         killed = victims(device)
         if killed is None:
             return
-        named |= killed
-    left = [node for node in subject.facts.nodes if node not in named]
+        named |= {node.casefold() for node in killed}
+    left = [node for node in subject.facts.nodes if node.casefold() not in named]
     if left and len(left) < len(subject.facts.nodes):
         yield UNFENCED(
             f"no fence device names {listed(left)}",

@@ -17,6 +17,7 @@ from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
 from hacluster.problems import Problem
 from tests.unit.cib import clusters
+from tests.unit.lint.cases import ban
 from tests.unit.lint.clean import AGENTS, CIB, DOMAINS, findings
 from tests.unit.spec.example import EXAMPLES
 
@@ -176,3 +177,13 @@ def test_a_pattern_names_resources_and_a_hostile_one_costs_nothing() -> None:
 def test_a_name_that_finds_itself_alone_is_right(name: str) -> None:
     changed = {**DOMAINS, "db": DOMAINS["db"].replace("<name>db<", f"<name>{name}<")}
     assert [p.code for p in findings(domains=changed)] == ["HA829"]
+
+
+def test_a_nodes_name_may_be_written_in_capitals() -> None:
+    assert [p.code for p in findings(('node="n1"', 'node="N1"'), ('value="n3"', 'value="N3"'))] == ["HA829"]
+    assert [p.code for p in findings(ban("bmc-n2", "N1", "N3"))] == ["HA803", "HA829"]
+
+
+def test_a_ban_of_a_role_is_no_ban() -> None:
+    role = '<rsc_location id="l{0}" rsc="srv" role="Promoted" node="n{0}" score="-INFINITY"/>'
+    assert of_text(cib(FS, "".join(role.format(i) for i in (1, 2, 3)))) == set()
