@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
+from hacluster.cib.compile import compile
 from hacluster.edge import fencing
 from hacluster.edge.fencing import NodeFencing
 from hacluster.edge.ssh import NodeRunner
-from hacluster.ports import Unknown
+from hacluster.fencing_proof import SET, Proof, read
+from hacluster.ports import Completed, NodeFile, Unknown, Unreachable
+from hacluster.problems import Refused
+from tests.unit.cib import clusters
 
 QUESTION = (("ip", "a 'b' $c"), ("password", "lrm://"), ("action", "status"))
 
@@ -80,3 +87,60 @@ def test_nothing_but_a_fence_agent_is_run(stage: Stage, name: str) -> None:
     answer = stage.ask(name)
     assert isinstance(answer, Unknown)
     assert "no fence agent" in answer.reason
+
+
+class Node:
+    """The Runner port, answering one command; it keeps what it was asked."""
+
+    def __init__(self, *answers: Completed | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 30.0) -> Completed:
+        self.asked.append((node, list(argv)))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def put(self, node: str, files: Sequence[NodeFile]) -> None:
+        raise NotImplementedError
+
+
+def test_a_boot_id_that_cannot_be_read_is_unknown() -> None:
+    node = Node(Completed(0, b"abc\n", b""), Completed(0, b"", b""), Unreachable("n1 is away"))
+    fence = NodeFencing(node)
+    assert fence.boot_id("n1") == "abc"
+    assert isinstance(fence.boot_id("n1"), Unknown)
+    assert fence.boot_id("n1") == Unknown("n1 is away")
+
+
+def test_pacemaker_is_asked_to_fence_on_another_node() -> None:
+    node = Node(Completed(0, b"", b""), Completed(1, b"", b"x\nTimer expired\n"), Unreachable("n1 is away"))
+    fence = NodeFencing(node)
+    assert [fence.fence("n1", "n3", deadline=60) for _ in range(3)] == ["", "Timer expired", "n1 is away"]
+    assert node.asked[0] == ("n1", ["stonith_admin", "--reboot=n3", "--timeout=60"])
+
+
+def test_pacemaker_leaves_and_enters_and_corosync_stays() -> None:
+    node = Node(Completed(0, b"", b""), Completed(5, b"", b""))
+    fence = NodeFencing(node)
+    assert (fence.leave("n3"), fence.enter("n3")) == ("", "systemctl ended with exit code 5")
+    assert [argv for _, argv in node.asked] == [["systemctl", verb, "pacemaker"] for verb in ("stop", "start")]
+
+
+@pytest.mark.tools
+@pytest.mark.skipif(not shutil.which("crm_attribute"), reason="no Pacemaker tools")
+def test_what_is_remembered_stands_in_the_cib_and_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "cib.xml"
+    file.write_bytes(compile(clusters.cluster()))
+    monkeypatch.setenv("CIB_file", str(file))
+    for at in (1, 2):
+        made = Proof("n1", at, ("ipmi-n1", "pdu"), "abc+def")
+        NodeFencing(NodeRunner(here="n1")).remember("n1", SET, made.name, made.value)
+    assert read(etree.parse(str(file)).getroot()) == {"n1": made}
+
+
+def test_what_the_cluster_does_not_take_is_said() -> None:
+    with pytest.raises(Refused, match="HA551"):
+        NodeFencing(Node(Completed(1, b"", b"no"))).remember("n1", "set", "name", "value")
