@@ -32,8 +32,15 @@ def without_probes(cib: etree._Element) -> None:
 
 
 def run(cib: etree._Element, places: Mapping[str, Iterable[str]]) -> None:
-    """Record that each primitive runs on those nodes. Changes the CIB, whose nodes must have a status."""
+    """Record that each primitive runs on those nodes. Changes the CIB, whose nodes must have a status; a remote node is
+    given one, as Pacemaker does once it has a connection.
+    """
     histories = {}
+    remote = {p.get("id") for p in cib.iterfind("configuration/resources/primitive[@type='remote']")}
+    seen = {state.get("uname") for state in cib.iterfind("status/node_state")}
+    for node in sorted({node for nodes in places.values() for node in nodes} & remote - seen):
+        made = {"remote_node": "true", "id": node, "uname": node, "in_ccm": "true", "node_fenced": "0"}
+        etree.SubElement(cib.find("status"), "node_state", made)
     for state in cib.iterfind("status/node_state"):
         held = etree.SubElement(etree.SubElement(state, "lrm", id=state.get("id")), "lrm_resources")
         histories[state.get("uname")] = held

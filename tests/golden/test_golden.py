@@ -15,6 +15,7 @@ from lxml import etree
 from hacluster import model, spec
 from hacluster.cib import compile as compiler
 from tests import scheduler
+from tests.unit.cli.shell import hactl
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent
@@ -103,6 +104,11 @@ class TestWithTools:
                     assert wanted <= earlier, f"{then} on {start.node} does not wait for {first} there"
                     seen += start.real
         assert seen > 3
+
+    @pytest.mark.parametrize("example", EXAMPLES)
+    def test_hactl_check_finds_no_error_in_it(self, example: str) -> None:
+        checked = hactl("check", ROOT / "examples" / f"{example}.toml")
+        assert (checked.returncode, "well described" in checked.stdout) == (0, True), checked.stderr
 
     @pytest.mark.parametrize("example", EXAMPLES)
     def test_once_it_runs_there_is_nothing_to_do(self, example: str, tmp_path: Path) -> None:

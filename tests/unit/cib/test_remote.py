@@ -10,7 +10,7 @@ from lxml import etree
 
 from hacluster import model
 from hacluster.cib import compile as compiler
-from hacluster.cib import remote
+from hacluster.cib import remote, staged
 from tests import scheduler
 from tests.unit.cib import clusters
 from tests.unit.cib.test_compile import parameters, resource
@@ -109,6 +109,16 @@ class TestAsPacemakerSeesIt:
         outcome = scheduler.ask(running, tmp_path, "--node-fail", host)
         assert outcome.simulation.price("worker") == "none"
         assert outcome.simulation.after["worker"] == {"r1"}
+
+    def test_what_is_staged_as_running_on_one_runs_on(self, tmp_path: Path) -> None:
+        document = cib()
+        staged.without_probes(document)
+        after = scheduler.ask(document, tmp_path).simulation.after
+        assert after["worker"] == {"r1"}
+        staged.run(document, after)
+        outcome = scheduler.ask(document, tmp_path)
+        assert outcome.simulation.before == after
+        assert outcome.simulation.actions == ()
 
     def _connection(self, tmp_path: Path) -> str:
         (host,) = scheduler.ask(self.running(tmp_path), tmp_path).simulation.before["r1"]
