@@ -16,6 +16,7 @@ from hacluster.cib import compile as compiler
 from hacluster.cib import fencing, reading, remote, schema
 from hacluster.cli import catalogue, losses, render, surroundings
 from hacluster.cli.cluster import NODE, spec_path
+from hacluster.cli.surroundings import DOMAINS
 from hacluster.cli.template import own_templates
 from hacluster.cli.world import connect
 from hacluster.edge.agents import InstalledAgents
@@ -33,15 +34,6 @@ _FILE = typer.Argument(
     show_default=False,
     readable=False,
     allow_dash=True,
-)
-_DOMAINS = typer.Option(
-    None,
-    "--domains",
-    metavar="DIR",
-    help="with a CIB: a folder with the VMs' domain XML (NAME.xml, or called as in the CIB)",
-    show_default=False,
-    exists=True,
-    file_okay=False,
 )
 _LIVE = typer.Option(False, "--live", help="lint the running cluster instead, whoever made it")
 _LOST = typer.Option(
@@ -66,7 +58,7 @@ def register(app: typer.Typer) -> None:
 def check(
     path: Path = _FILE,
     live: bool = _LIVE,
-    domains: Path = _DOMAINS,
+    domains: Path = DOMAINS,
     node: str = NODE,
     lost: int = _LOST,
     as_json: bool = _JSON,

@@ -13,6 +13,7 @@ from hacluster.cib import reading
 from hacluster.cib.compile import compile_element
 from hacluster.cli import surroundings
 from hacluster.cli.cluster import NODE, spec_path
+from hacluster.cli.surroundings import DOMAINS
 from hacluster.cli.world import connect
 from hacluster.edge import local
 from hacluster.graph import draw, picture
@@ -48,6 +49,7 @@ def register(app: typer.Typer) -> None:
 def graph(
     path: Path = _FILE,
     live: bool = typer.Option(False, "--live", help="draw the running cluster instead"),
+    domains: Path = DOMAINS,
     node: str = NODE,
     form: str = typer.Option(
         None, "--format", metavar="dot|svg", help="else svg for a file of that name, and dot", show_default=False
@@ -65,7 +67,7 @@ def graph(
     form = form or ("svg" if output is not None and output.suffix == ".svg" else "dot")
     if form not in ("dot", "svg"):
         raise typer.BadParameter("it is dot or svg", param_hint="--format")
-    subject, title = _cluster(node) if live else _file(path)
+    subject, title = _cluster(node) if live else _file(path, domains)
     known = {resource.id for resource in subject.facts.resources}
     if vm is not None and vm not in known:
         near = nearest(vm, known)
@@ -75,26 +77,26 @@ def graph(
     _write(text if form == "dot" else _svg(text), output)
 
 
-def _file(path: Path | None) -> tuple[Subject, str]:
+def _file(path: Path | None, domains: Path | None) -> tuple[Subject, str]:
     if path is not None and str(path) == "-":
-        return Subject(
-            Facts(reading.any_cib(sys.stdin.buffer.read(reading.LIMIT + 1), "standard input"))
-        ), "the cluster"
+        content = sys.stdin.buffer.read(reading.LIMIT + 1)
+        return _titled(Facts(reading.any_cib(content, "standard input")), "the cluster", domains)
     path = spec_path(path)
     unread: list[Problem] = []
-    content = source.read(path, unread, reading.LIMIT)
-    if content is None:
+    text = source.read(path, unread, reading.LIMIT)
+    if text is None:
         raise Refused(unread)
-    if reading.is_xml(content):
-        return _titled(Facts(reading.any_cib(content, str(path))), path.name)
+    if reading.is_xml(text):
+        return _titled(Facts(reading.any_cib(text, str(path))), path.name, domains)
     cluster = specs.load(path, specs.ACCEPTABLE)
-    domains = {vm.name: vm.domain_xml for vm in cluster.vms}
-    return Subject(Facts(compile_element(cluster)), domains=domains), f"cluster {cluster.name}"
+    known = {vm.name: vm.domain_xml for vm in cluster.vms}
+    return Subject(Facts(compile_element(cluster)), domains=known), f"cluster {cluster.name}"
 
 
-def _titled(facts: Facts, otherwise: str) -> tuple[Subject, str]:
+def _titled(facts: Facts, otherwise: str, domains: Path | None) -> tuple[Subject, str]:
     name = facts.properties.get("cluster-name")
-    return Subject(facts), f"cluster {name}" if name else otherwise
+    known = {} if domains is None else surroundings.domains_in(domains, facts)
+    return Subject(facts, domains=known), f"cluster {name}" if name else otherwise
 
 
 def _cluster(node: str | None) -> tuple[Subject, str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import typer
+
 from hacluster.cib import metadata
 from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject
@@ -16,6 +18,15 @@ if TYPE_CHECKING:  # what needs no cluster does not load ssh and libvirt
     from hacluster.cli.world import World
 
 COROSYNC = "/etc/corosync/corosync.conf"
+DOMAINS = typer.Option(
+    None,
+    "--domains",
+    metavar="DIR",
+    help="with a CIB: a folder with the VMs' domain XML (NAME.xml, or called as in the CIB)",
+    show_default=False,
+    exists=True,
+    file_okay=False,
+)
 
 
 def describe(agents: Agents) -> Callable[[str], metadata.Metadata | None]:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from hacluster.cli import graph as commands
 from hacluster.problems import Refused
-from tests.unit.lint.clean import CIB
+from tests.unit.lint.clean import CIB, DOMAINS
 from tests.unit.spec.example import EXAMPLES
 
 
@@ -76,3 +76,8 @@ def test_a_picture_that_graphviz_cannot_draw_is_a_problem(monkeypatch: pytest.Mo
     with pytest.raises(Refused) as refused:
         run(EXAMPLES / "kvm-cluster.toml", "--format", "svg")
     assert codes(refused) == ["HA863"]
+
+
+def test_disks_are_known_from_a_folder_of_domains(tmp_path: Path) -> None:
+    (tmp_path / "web.xml").write_text(DOMAINS["web"].replace("/kvm/images/", "/dev/san/"))
+    assert b"/dev/san" in run("-", "--domains", tmp_path, text=CIB.encode())
