@@ -13,7 +13,32 @@ from lxml import etree
 from hacluster import model
 from hacluster.cib import names
 from hacluster.cib.draft import Draft
+from hacluster.problems import Problem, kind
 from hacluster.stacks import STACKS
+
+IMPATIENT = kind(
+    "HA208",
+    "A VM on NFS whose agent does not wait for a dead node's locks",
+    "The server keeps the locks of a node that died until its lease ends, 90 s by default and long after it has been "
+    "fenced. QEMU refuses to start meanwhile. heartbeat's agent then fails at once, three times on each node, and "
+    "Pacemaker tries no more; the guarded agent waits for the lock.",
+    severity="warning",
+)
+
+
+def check(cluster: model.Cluster) -> tuple[Problem, ...]:
+    """A warning for VMs that would not come back after their node's death."""
+    nfs = {storage.name: storage.server for storage in cluster.storages if isinstance(storage, model.Nfs)}
+    return tuple(
+        IMPATIENT(
+            f"{vm.name} would not start again after its node's death before somebody cleans up",
+            where=f"vms.{vm.name}.agent",
+            remedy=f'agent = "hacluster"; or let {nfs[on]} end leases sooner (nfsd\'s lease-time), and clean up: '
+            f"pcs resource cleanup {vm.name}",
+        )
+        for vm in cluster.vms
+        if vm.agent == "heartbeat" and (on := next((name for name in vm.storages if name in nfs), None)) is not None
+    )
 
 
 def lock_manager(draft: Draft) -> None:

@@ -13,7 +13,7 @@ from lxml import etree
 
 from hacluster import capacity, model, spec
 from hacluster.cib import compile as compiler
-from hacluster.cib import fencing, reading, remote, schema
+from hacluster.cib import fencing, reading, remote, schema, storage
 from hacluster.cli import catalogue, losses, render, surroundings
 from hacluster.cli.cluster import NODE, spec_path
 from hacluster.cli.surroundings import DOMAINS
@@ -107,6 +107,7 @@ def _spec(path: Path, lost: int | None) -> _Seen:
     found += (
         *fencing.check(cluster, surroundings.describe(InstalledAgents())),
         *remote.check(cluster),
+        *storage.check(cluster),
         *own_templates(),
         *_compiled(cluster),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from hacluster import spec
-from hacluster.cib import corosync, fencing, remote
+from hacluster.cib import corosync, fencing, remote, storage
 from hacluster.cib.compile import compile as compile_cib
 from hacluster.cli import catalogue, render
 from hacluster.problems import Refused, errors, kind
@@ -38,7 +38,7 @@ def compile_spec(
     """Print the CIB that a spec means. Needs no cluster, and changes none."""
     accepted = catalogue.accepted(accept)
     cluster = spec.load(path, accepted)
-    found = (*fencing.check(cluster), *remote.check(cluster))
+    found = (*fencing.check(cluster), *remote.check(cluster), *storage.check(cluster))
     if errors(found, accepted):
         raise Refused(found)
     document = compile_cib(cluster)

@@ -34,13 +34,13 @@ def _moves(name: str, vm: Table, stood: list[Table], found: Found) -> None:
     if migration.get("mode", "live") != "live":
         return
     for storage in stood:
-        stack = STACKS[storage["type"]]
-        if not stack.live:
+        home = storage.get("node") or "one node"
+        if not STACKS[storage["type"]].live:
             found.append(
                 kinds.NOT_MOVABLE(
-                    f"{name} is to be moved live (the default), and a disk of it is {storage['node']}'s own",
+                    f"{name} is to be moved live (the default), and a disk of it is {home}'s own",
                     where=f"{vm['where']}.migration.mode",
-                    remedy=f'write {vm["where"]}.migration = {{ mode = "none" }}: it then runs on {storage["node"]} '
+                    remedy=f'write {vm["where"]}.migration = {{ mode = "none" }}: it then runs on {home} '
                     "only, and is down while that is; or put its disks on storage that all nodes share",
                 )
             )

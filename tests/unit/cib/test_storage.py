@@ -208,6 +208,18 @@ def test_leases_count_only_where_libvirt_can_keep_them(there: model.Storage, its
     assert storage.handover(cluster, on(its)) == ("leased" if STACKS[there.stack].leases else "paused")
 
 
+@pytest.mark.parametrize(
+    ("there", "agent", "warned"),
+    [(NFS, "heartbeat", True), (NFS, "hacluster", False), (OCFS2, "heartbeat", False)],
+)
+def test_an_agent_that_does_not_wait_for_a_dead_clients_locks_is_warned_of(
+    there: model.Nfs | model.Ocfs2, agent: str, warned: bool
+) -> None:
+    vm = on(disk(f"{there.mount}/web", there.name), agent=agent)
+    found = storage.check(clusters.cluster(storages=(there,), vms=(vm,)))
+    assert [(p.code, p.severity, p.where) for p in found] == [("HA208", "warning", "vms.web.agent")] * warned
+
+
 def test_every_storage_failure_that_could_leave_a_writer_costs_the_node() -> None:
     document = cib(
         clusters.gfs2(),
