@@ -74,6 +74,8 @@ def questions(cib: etree._Element, seen: Observation, targets: Iterable[str], de
         for each in fence_devices.devices(cib):
             if not each.wanted or not each.can_fence(target) or device not in (None, each.name):
                 continue
+            if each.agent == fence_devices.WATCHDOG:  # the host's own affair: there is nobody to ask
+                continue
             level = next((number for number, names in enumerate(topology, 1) if each.name in names), None)
             nodes = tuple(node for node in online if node != target and each.may_use(node))
             found.append(Question(each, target, level, nodes))
@@ -119,8 +121,11 @@ def ask(fencing: Fencing, wanted: Iterable[Question], known: Mapping[str, Metada
 
 
 def _ask(fencing: Fencing, each: Question, node: str, known: Mapping[str, Metadata]) -> Asked:
-    told = each.device.question(each.target, "status", known.get(each.device.agent))
-    answer = fencing.ask(node, each.device.name, each.device.agent, told)
+    told = known.get(each.device.agent)
+    action = "status" if told is None or told.action("status") is not None else "monitor"
+    answer = fencing.ask(node, each.device.name, each.device.agent, each.device.question(each.target, action, told))
+    if action == "monitor" and answer == "on":
+        answer = "answers"
     return Asked(each.device.name, each.device.agent, each.target, node, each.level, answer)
 
 

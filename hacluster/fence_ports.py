@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 
 from hacluster.ports import Unknown
 
-FenceAnswer = Literal["on", "off"]
+FenceAnswer = Literal["on", "off", "answers"]
+"""Whether a device's target has power; `answers` of a device that cannot say that, but can be asked."""
 
 
 class Fencing(Protocol):

@@ -110,6 +110,7 @@ class Trial:
         devices, digest = fencing_proof.first_level(looked.cib, target), fencing_proof.digest(looked.cib, target)
         before = self._boot()
         self._leave()
+        self._still(before)
         log.info("fencing to prove it", target=target, devices=devices, boot=before)
         begun = clock.now()
         self._fence(through, devices)
@@ -150,6 +151,19 @@ class Trial:
                     f"Pacemaker did not stop on {self.target}: {said}",
                     where=f"node {self.target}",
                     remedy=f"ssh root@{self.target} systemctl status pacemaker",
+                )
+            )
+
+    def _still(self, before: str) -> None:
+        """A machine that goes down because Pacemaker has left it would prove its fence device by chance."""
+        if (told := self.fence.boot_id(self.target)) != before:
+            self.fence.enter(self.target)
+            raise Refused(
+                NOT_STOPPED(
+                    f"{self.target} did not outlive the end of its Pacemaker",
+                    where=f"node {self.target}",
+                    remedy=f"ssh root@{self.target} journalctl --boot -1",
+                    boot=told.reason if isinstance(told, Unknown) else told,
                 )
             )
 

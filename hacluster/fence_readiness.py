@@ -109,6 +109,13 @@ def provable(looked: Looked, target: str) -> Iterator[Problem]:
         )
         return
     agents = [each.agent for each in fence_devices.devices(looked.cib) if each.name in first]
+    if all(agent == fence_devices.WATCHDOG for agent in agents):
+        yield NOT_PROVABLE(
+            f"{target} is to reset itself when it loses the cluster, and a test begins with its leaving it",
+            where=where,
+            remedy="pull its network cables and see it reset; then take the risk by its name when you add VMs",
+        )
+        return
     profiles = [fencing.profile_of(agent) for agent in agents]
     if all(profile is not None and profile.cuts == "storage" for profile in profiles):
         yield NOT_PROVABLE(

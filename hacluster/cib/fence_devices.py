@@ -19,6 +19,9 @@ from hacluster.cib.metadata import Metadata
 SECRET = "lrm://"
 """What stands in the CIB for a value in Pacemaker's secrets store (cibsecret(8))."""
 
+WATCHDOG = "fence_watchdog"
+"""The agent of sbd without a disk: the others wait, and the host resets itself."""
+
 _NOT_THE_DEVICES_OWN = re.compile(r"pcmk_.*|crm_feature_set")
 # How a device waits and repeats says nothing about whom it switches off.
 _PACE = re.compile(r"pcmk_.*_(timeout|retries)|pcmk_delay_(base|max)|pcmk_action_limit|pcmk_host_(list|map|check)")

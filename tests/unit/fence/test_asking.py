@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hacluster import fence_asking
-from hacluster.cib.metadata import Metadata, Parameter
+from hacluster.cib.metadata import Action, Metadata, Parameter
 from hacluster.ports import Unknown
 from hacluster.problems import Problem
 from tests.unit.fence.clusters import Devices, cib, seen
@@ -101,3 +101,18 @@ def test_a_device_that_finds_its_targets_itself_need_not_know_every_node() -> No
         wanted = fence_asking.questions(root, seen(), ["n1", "n2", "n3"], "ipmi-n3")
         answers = fence_asking.ask(devices, wanted, {}, lambda _: None)
         assert [problem.code for problem in fence_asking.judge(wanted, answers, seen())] == expected
+
+
+def test_a_device_that_cannot_say_whether_there_is_power_is_asked_whether_it_works() -> None:
+    devices = Devices()
+    told = {"fence_apc_snmp": Metadata("fence_apc_snmp", {}, (Action("monitor"),))}
+    wanted = fence_asking.questions(cib(), seen(), ["n2"], "pdu")
+    answers = fence_asking.ask(devices, wanted, told, lambda _: None)
+    assert [asked.answer for asked in answers] == ["answers", "answers"]
+    assert fence_asking.judge(wanted, answers, seen()) == ()
+
+
+def test_a_watchdog_is_nobodys_to_ask() -> None:
+    root = cib()
+    root.find(".//primitive[@id='pdu']").set("type", "fence_watchdog")
+    assert fence_asking.questions(root, seen(), ["n1", "n2"], "pdu") == []

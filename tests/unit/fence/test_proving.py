@@ -166,3 +166,17 @@ def test_a_silent_device_is_not_tried() -> None:
     stage.answers = {("ipmi-n3", "n3", "n2"): Unknown("timed out")}
     assert codes(stage) == ["HA543"]
     assert stage.calls == []
+
+
+def test_a_machine_that_goes_down_by_itself_proves_no_device() -> None:
+    stage = Stage()
+    leave = stage.leave
+
+    def reset(node: str, *, deadline: float = 120.0) -> str:
+        said = leave(node, deadline=deadline)
+        stage.boot = "by itself"
+        return said
+
+    stage.leave = reset  # type: ignore[method-assign]
+    assert codes(stage) == ["HA553"]
+    assert stage.calls == ["leave n3", "enter n3"]

@@ -103,6 +103,7 @@ def test_an_unclean_node_comes_first() -> None:
     [
         ("fence_ipmilan", []),
         ("fence_scsi", ["ipmi-n3 only cuts n3 off its storage"]),
+        ("fence_watchdog", ["n3 is to reset itself when it loses the cluster, and a test begins with its leaving it"]),
         (None, ["no fence device can fence n3"]),
     ],
 )
