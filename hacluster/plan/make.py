@@ -129,7 +129,7 @@ def make(
     names = sorted({vm.name for cib in (live, merged.cib) for vm in managed.vms(cib)} | {vm.name for vm in seen.vms})
     paid = tuple(prices(names, caused, live, merged.cib))
     found = [*theirs.problems(others, theirs.last_change(live, since), command)]
-    found += [*_risks(paid, seen, command), *_fences(caused), *_membership(seen, nodes)]
+    found += [*_risks(paid, seen, command), *_fences(caused), *_membership(seen, nodes, merged.cib)]
     judged = bool(differing and foreseen.graph)
     if differing:
         found += _moment(seen)
@@ -187,9 +187,11 @@ def _fences(caused: Simulation) -> Iterator[Problem]:
         )
 
 
-def _membership(seen: Observation, nodes: Sequence[str]) -> Iterator[Problem]:
+def _membership(seen: Observation, nodes: Sequence[str], cib: etree._Element) -> Iterator[Problem]:
+    """Nodes that the cluster and the spec do not share. A remote node joins by the push itself: it is a resource."""
     members = {node.name for node in seen.nodes}
-    for name in sorted(set(nodes) - members):
+    remote = {each.get("id") for each in cib.iterfind("configuration/resources/primitive[@type='remote']")}
+    for name in sorted(set(nodes) - members - remote):
         yield NOT_A_MEMBER(
             f"{name} is not a node of this cluster",
             where=f"nodes.{name}",

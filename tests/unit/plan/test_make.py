@@ -49,6 +49,7 @@ def plan(
     quorum: bool = True,
     claims: tuple[Claim, ...] = (),
     invalid: tuple[str, ...] = (),
+    cib: etree._Element = CIB,
 ) -> Plan:
     observed = Observation(
         cluster=ClusterView("c", (1, 7, 3), quorum, "n1", maintenance=False, stonith=True),
@@ -61,11 +62,19 @@ def plan(
         claims=claims,
     )
     foreseen = Foreseen(Simulation(now, {}, {}), Simulation(then, {}, {}), invalid=invalid)
-    return make(CIB, Merged(CIB, changes), foreseen, seen=observed, nodes=nodes)
+    return make(CIB, Merged(cib, changes), foreseen, seen=observed, nodes=nodes)
 
 
 def codes(made: Plan) -> list[str]:
     return [problem.code for problem in made.problems]
+
+
+def test_a_remote_node_joins_by_the_push_itself() -> None:
+    there = plan(nodes=("n1", "n2", "far"))
+    assert codes(there) == ["HA337"]
+    cib = etree.fromstring(etree.tostring(CIB))
+    etree.SubElement(cib.find("configuration/resources"), "primitive", id="far", type="remote")
+    assert codes(plan(nodes=("n1", "n2", "far"), cib=cib)) == []
 
 
 RESTART = Action("restart", "web", "n1", "n1", "config changed")
