@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from lxml import etree
 
-from hacluster import model
+from hacluster import model, precedence
 from hacluster.cib import names
 from hacluster.cib.draft import Draft, element
 
@@ -28,10 +28,10 @@ def add(draft: Draft) -> None:
             draft.location(names.prefers(vm.name, node), vm.name, node, str(score))
         for node in sorted(vm.placement.avoid):
             draft.location(names.avoids(vm.name, node), vm.name, node, "-INFINITY")
-    for rule in draft.cluster.affinities:
-        draft.constraints.append(_together(rule))
-    for apart in draft.cluster.anti_affinities:
-        draft.constraints.append(_apart(apart))
+    affinities, anti_affinities = draft.cluster.affinities, draft.cluster.anti_affinities
+    before = precedence.of((vm.name for vm in draft.cluster.vms), affinities, anti_affinities)
+    draft.constraints += [_together(rule) for rule in affinities]
+    draft.constraints += [_apart(rule, before) for rule in anti_affinities]
     for order in draft.cluster.start_orders:
         _start_order(draft, order)
 
@@ -72,14 +72,17 @@ def _together(rule: model.Affinity) -> etree._Element:
     return made
 
 
-def _apart(rule: model.AntiAffinity) -> etree._Element:
-    """In one set with a negative score, Pacemaker keeps each VM apart from each; of two, each from the other set's."""
+def _apart(rule: model.AntiAffinity, before: precedence.Precedence) -> etree._Element:
+    """In one set with a negative score, Pacemaker places each VM in view of those before it; of two, those of the first
+    in view of those of the second. Which comes first means nothing, and has to be the same in all rules."""
     made = _constraint("rsc_colocation", names.anti_affinity(rule.name), ("score", f"-{rule.score}"))
     if rule.apart_from:
-        made.append(_set(names.anti_affinity_set(rule.name, "vms"), rule.vms, ("sequential", "false")))
-        made.append(_set(names.anti_affinity_set(rule.name, "from"), rule.apart_from, ("sequential", "false")))
+        vms = _set(names.anti_affinity_set(rule.name, "vms"), rule.vms, ("sequential", "false"))
+        others = _set(names.anti_affinity_set(rule.name, "from"), rule.apart_from, ("sequential", "false"))
+        made.extend([others, vms] if rule.name in before.turned else [vms, others])
     else:
-        made.append(_set(names.anti_affinity_set(rule.name, "vms"), rule.vms, ("sequential", "true")))
+        vms = sorted(rule.vms, key=before.position.__getitem__)
+        made.append(_set(names.anti_affinity_set(rule.name, "vms"), vms, ("sequential", "true")))
     return made
 
 

@@ -90,9 +90,12 @@ def _affinity(constraint: etree._Element) -> dict[str, Any] | None:
 
 def _anti_affinity(constraint: etree._Element) -> dict[str, Any] | None:
     sets, score = _sets(constraint), _score(constraint, "-")
-    if score is None or not 1 <= len(sets) <= 2:
+    name = str(constraint.get("id")).removeprefix(names.anti_affinity(""))
+    sides = {each.get("id"): vms for each, vms in zip(constraint.iterfind("resource_set"), sets, strict=True)}
+    keys = {"vms": names.anti_affinity_set(name, "vms"), "from": names.anti_affinity_set(name, "from")}
+    if score is None or keys["vms"] not in sides or not set(sides) <= set(keys.values()):
         return None
-    return {"vms": sets[0], **({"from": sets[1]} if len(sets) == 2 else {}), **score}
+    return {**{key: sides[id_] for key, id_ in keys.items() if id_ in sides}, **score}
 
 
 def _start_order(view: View, constraint: etree._Element) -> dict[str, Any] | None:

@@ -48,19 +48,8 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path, residue
         fencing_proof_age=head["fencing_proof_age"],
         strategy=cast(Any, check_placement.strategy(draft)),
         migration_limit=draft["placement"]["migration_limit"],
-        affinities=tuple(
-            model.Affinity(name, check_placement.members(rule["vms"], draft), rule["score"])
-            for name, rule in draft["affinity"].items()
-        ),
-        anti_affinities=tuple(
-            model.AntiAffinity(
-                name,
-                check_placement.members(rule["vms"], draft),
-                check_placement.members(rule["from"], draft),
-                rule["score"],
-            )
-            for name, rule in draft["anti_affinity"].items()
-        ),
+        affinities=check_placement.affinities(draft),
+        anti_affinities=check_placement.anti_affinities(draft),
         start_orders=tuple(
             model.StartOrder(
                 name,

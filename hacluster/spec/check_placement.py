@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hacluster.model import Capacity, host_memory
+from hacluster import precedence
+from hacluster.model import Affinity, AntiAffinity, Capacity, host_memory
 from hacluster.spec import kinds
 from hacluster.spec.companions import Companions
 from hacluster.spec.guest import Guest
@@ -43,12 +44,27 @@ def check(draft: dict[str, Any], guests: dict[str, Guest], found: Found) -> None
             if table["score"] == INFINITY
         }
     )
+    _circular(draft, found)
     for table in draft["anti_affinity"].values():
         if table["score"] == INFINITY:
             _apart(table, companions, draft, found)
     for together in companions.sets():
         _together(together, companions, draft, found)
     _fit(companions, guests, draft, found)
+
+
+def affinities(draft: dict[str, Any]) -> tuple[Affinity, ...]:
+    """The affinities, as far as they are about two VMs at least."""
+    read = ((name, members(rule["vms"], draft), rule["score"]) for name, rule in draft["affinity"].items())
+    return tuple(Affinity(name, vms, score) for name, vms, score in read if len(vms) > 1)
+
+
+def anti_affinities(draft: dict[str, Any]) -> tuple[AntiAffinity, ...]:
+    """The anti-affinities."""
+    return tuple(
+        AntiAffinity(name, members(rule["vms"], draft), members(rule["from"], draft), rule["score"])
+        for name, rule in draft["anti_affinity"].items()
+    )
 
 
 def members(names: Iterable[str] | None, draft: dict[str, Any]) -> tuple[str, ...]:
@@ -173,6 +189,23 @@ def _properties(draft: dict[str, Any], found: Found) -> None:
 
 
 # -- rules
+
+
+def _circular(draft: dict[str, Any], found: Found) -> None:
+    apart = (rule for rule in anti_affinities(draft) if not set(rule.vms) & set(rule.apart_from))
+    for rule in precedence.of(draft["vms"], affinities(draft), apart).circular:
+        part = "affinity" if isinstance(rule, Affinity) else "anti_affinity"
+        found.append(
+            kinds.RULES_CIRCULAR(
+                f"{rule.vms[0]} would be placed both before and after {', '.join(rule.vms[1:4]) or 'others'}"
+                if part == "affinity"
+                else "its two sides would each be placed before the other",
+                where=draft[part][rule.name]["where"],
+                remedy="name the same VM first in all affinities of these VMs"
+                if part == "affinity"
+                else "write it as one list without from, or make one rule of those that share its VMs",
+            )
+        )
 
 
 def _apart(table: Table, companions: Companions, draft: dict[str, Any], found: Found) -> None:

@@ -338,3 +338,9 @@ NO_WAIT_FOR_ALL = kind(
     "and so on. With wait_for_all it starts nothing until both have seen each other once.",
     acceptable=True,
 )
+RULES_CIRCULAR = kind(
+    "HA194",
+    "Rules that place VMs in a circle",
+    "Of two VMs that a rule binds, Pacemaker places one first and the other in view of it: the first of an affinity, "
+    "one side of an anti-affinity of two. Where that goes in a circle, it keeps not even the hard rules on it.",
+)

@@ -61,6 +61,22 @@ def test_a_rule_is_one_constraint_however_many_vms_it_names() -> None:
     assert [added[id_].get("score") for id_ in sorted(added)] == ["10", "-10", None]
 
 
+def test_all_rules_are_written_in_one_order() -> None:
+    """Pacemaker breaks a circle of them, and a hard rule with it."""
+    document = compiled(
+        affinities=(model.Affinity("near", ("c", "a"), 5),),
+        anti_affinities=(
+            model.AntiAffinity("far", ("a", "b", "c")),
+            model.AntiAffinity("farther", ("d", "c", "a")),
+            model.AntiAffinity("sides", ("b", "c"), ("a",), 5),
+        ),
+    )
+    rules = constraints(document)
+    assert sets(rules["anti-affinity-rule-far"]) == [("b", "c", "a")]
+    assert sets(rules["anti-affinity-rule-farther"]) == [("c", "a", "d")]
+    assert sets(rules["anti-affinity-rule-sides"]) == [("a",), ("b", "c")]
+
+
 def test_nothing_is_counted_by_default() -> None:
     document = compiled(nodes=sized(8))
     assert not document.xpath("//utilization")

@@ -154,6 +154,24 @@ def test_a_vm_takes_more_of_its_host_than_its_guest_has() -> None:
             id="a preference that the other's avoidance makes void",
         ),
         pytest.param(
+            spec('[affinity.x]\nvms = ["a", "b"]\n[affinity.y]\nvms = ["b", "a"]\nscore = 5'),
+            [("HA194", "affinity.y")],
+            id="each follows the other",
+        ),
+        pytest.param(
+            spec(
+                '[anti_affinity.x]\nvms = ["a"]\nfrom = ["b"]\n[affinity.z]\nvms = ["d", "c"]\nscore = 5\n'
+                '[anti_affinity.y]\nvms = ["b", "c"]\nfrom = ["a", "d"]\nscore = 5'
+            ),
+            [("HA194", "anti_affinity.y")],
+            id="two sides that fit neither way round",
+        ),
+        pytest.param(
+            spec('[affinity.x]\nvms = ["a", "b"]\nscore = 9\n[anti_affinity.y]\nvms = ["a"]\nfrom = ["b"]'),
+            [],
+            id="two sides that fit one way round",
+        ),
+        pytest.param(
             spec('[start_order.o]\nsteps = ["a", "b"]\n[start_order.p]\nsteps = ["b", ["c", "a"]]'),
             [("HA184", "start_order.o")],
             id="a circle of two orders",
