@@ -82,7 +82,8 @@ def check(agent: str, given: Mapping[str, str], where: str, describe: Describe |
 
 
 def _unknown(agent: str, name: str, asked: Metadata, where: str) -> Problem:
-    meant = _nearest(name, (each.name for each in asked.parameters.values() if not each.deprecated))
+    near = _nearest(name, asked.parameters)
+    meant = near and (asked.parameters[near].newer or near)  # a misspelt old name leads to the new one
     whose = "Pacemaker's fencer" if name.startswith("pcmk_") else agent
     return UNKNOWN_PARAMETER(
         f"{whose} has no parameter {name}" + (f"; did you mean {meant}?" if meant else ""),

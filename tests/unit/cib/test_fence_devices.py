@@ -84,6 +84,7 @@ def test_the_agent_is_told_what_the_fencer_would_tell_it() -> None:
     assert dict(device("ipmi-n1").question("n1", "status")) == {
         "lanplus": "1", "ip": "10.0.0.1", "password": "lrm://", "plug": "n1", "nodename": "n1", "action": "status",
     }  # fmt: skip
+    assert [name for name, _ in device("ipmi-n1").question("n1", "status")].count("action") == 1
     assert dict(device("pdu").question("n2", "status"))["plug"] == "outlet 5"
 
 

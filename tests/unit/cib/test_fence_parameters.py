@@ -23,7 +23,13 @@ def codes(**given: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("usrename", "username"), ("lan_plus", "lanplus"), ("pcmk_host_lst", "pcmk_host_list"), ("zzzz", None)],
+    [
+        ("usrename", "username"),
+        ("lan_plus", "lanplus"),
+        ("pcmk_host_lst", "pcmk_host_list"),
+        ("ipadr", "ip"),
+        ("zzzz", None),
+    ],
 )
 def test_an_unknown_parameter_names_the_nearest(name: str, meant: str | None) -> None:
     (found,) = check({name: "1"})
