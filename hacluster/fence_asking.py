@@ -68,10 +68,11 @@ class Question:
 def questions(cib: etree._Element, seen: Observation, targets: Iterable[str], device: str | None) -> list[Question]:
     """What there is to ask: each wanted device (or the one named) for each of the targets that it can fence."""
     online = [node.name for node in seen.nodes if node.online]
+    known = fence_devices.devices(cib)
     found = []
     for target in targets:
-        topology = fence_devices.levels(cib, target)
-        for each in fence_devices.devices(cib):
+        topology = fence_devices.levels(cib, target, known)
+        for each in known:
             if not each.wanted or not each.can_fence(target) or device not in (None, each.name):
                 continue
             if each.agent == fence_devices.WATCHDOG:  # the host's own affair: there is nobody to ask

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from hacluster import fence_asking, fence_readiness, fencing_proof, observe, rehearsal
+from hacluster.cib import fence_devices
 from hacluster.cib.metadata import Metadata
 from hacluster.fence_ports import Fencing
 from hacluster.fence_readiness import BAD_MOMENT
@@ -93,7 +94,7 @@ class Trial:
                     remedy=f"on another node, or through one: hactl fence test --really {target} --node NODE",
                 )
             )
-        first = fencing_proof.first_level(looked.cib, target)
+        first = fencing_proof.first_level(looked.cib, target, fence_devices.devices(looked.cib))
         wanted = [q for q in fence_asking.questions(looked.cib, seen, [target], None) if q.device.name in first]
         answers = fence_asking.ask(self.fence, wanted, self.known, self.tell)
         return (*found, *fence_asking.judge(wanted, answers, seen))
@@ -107,7 +108,9 @@ class Trial:
         if stopping := errors(self.check(looked)):
             raise Refused(stopping)
         clock, target, through = self.world.clock, self.target, self.world.pacemaker.local_node()
-        devices, digest = fencing_proof.first_level(looked.cib, target), fencing_proof.digest(looked.cib, target)
+        known = fence_devices.devices(looked.cib)
+        devices = fencing_proof.first_level(looked.cib, target, known)
+        digest = fencing_proof.digest(looked.cib, target, known)
         before = self._boot()
         self._leave()
         self._still(before)

@@ -102,13 +102,14 @@ def provable(looked: Looked, target: str) -> Iterator[Problem]:
             remedy="only members of the cluster are proven by hactl",
         )
         return
-    first = fencing_proof.first_level(looked.cib, target)
+    known = fence_devices.devices(looked.cib)
+    first = fencing_proof.first_level(looked.cib, target, known)
     if not first:
         yield NOT_PROVABLE(
             f"no fence device can fence {target}", where=where, remedy="describe one in the spec, then: hactl apply"
         )
         return
-    agents = [each.agent for each in fence_devices.devices(looked.cib) if each.name in first]
+    agents = [each.agent for each in known if each.name in first]
     if all(agent == fence_devices.WATCHDOG for agent in agents):
         yield NOT_PROVABLE(
             f"{target} is to reset itself when it loses the cluster, and a test begins with its leaving it",

@@ -15,6 +15,7 @@ from typing import Literal
 from lxml import etree
 
 from hacluster.cib import fence_devices, names
+from hacluster.cib.fence_devices import FenceDevice
 from hacluster.model import FENCING_PROOF_AGE
 from hacluster.problems import Problem, kind
 
@@ -76,19 +77,24 @@ class Standing:
     proof: Proof | None = None
 
 
-def first_level(cib: etree._Element, node: str) -> tuple[str, ...]:
-    """The devices that Pacemaker uses first to fence a node: its first level, or any that can when it has no levels."""
-    levels = fence_devices.topology(cib, node)
-    return levels[0] if levels else tuple(name for level in fence_devices.levels(cib, node) for name in level)
+def first_level(cib: etree._Element, node: str, known: Iterable[FenceDevice]) -> tuple[str, ...]:
+    """The devices that Pacemaker uses first to fence a node: its first level, or any that can when it has no levels.
+
+    `known` are the CIB's devices.
+    """
+    topology = fence_devices.topology(cib, node)
+    return (
+        topology[0] if topology else tuple(name for level in fence_devices.levels(cib, node, known) for name in level)
+    )
 
 
-def digest(cib: etree._Element, node: str) -> str:
+def digest(cib: etree._Element, node: str, known: Iterable[FenceDevice]) -> str:
     """A word for how the node's first devices are set up; `-` when one of them is not there."""
-    known = {device.name: device for device in fence_devices.devices(cib)}
-    wanted = first_level(cib, node)
-    if not wanted or any(name not in known for name in wanted):
+    by_name = {device.name: device for device in known}
+    wanted = first_level(cib, node, by_name.values())
+    if not wanted or any(name not in by_name for name in wanted):
         return "-"
-    return "+".join(known[name].digest(node) for name in wanted)
+    return "+".join(by_name[name].digest(node) for name in wanted)
 
 
 def read(cib: etree._Element) -> dict[str, Proof]:
@@ -100,8 +106,10 @@ def read(cib: etree._Element) -> dict[str, Proof]:
 
 def standings(cib: etree._Element, nodes: Iterable[str], now: float | None) -> tuple[Standing, ...]:
     """How each node's fencing stands. `now` is epoch seconds, without which no proof is old."""
-    known, age = read(cib), _age(cib)
-    return tuple(_standing(cib, node, known.get(node), now, age) for node in nodes)
+    proofs, age = read(cib), _age(cib)
+    known = fence_devices.devices(cib) if proofs else ()
+    digests = {node: digest(cib, node, known) for node in proofs}
+    return tuple(_standing(node, proofs.get(node), digests.get(node), now, age) for node in nodes)
 
 
 def waived(cib: etree._Element) -> bool:
@@ -151,10 +159,10 @@ def findings(found: Iterable[Standing]) -> Iterator[Problem]:
             yield OLD_PROOF(f"the fencing of {each.node} was proven too long ago", where=where, remedy=again)
 
 
-def _standing(cib: etree._Element, node: str, proof: Proof | None, now: float | None, age: int) -> Standing:
+def _standing(node: str, proof: Proof | None, digest_now: str | None, now: float | None, age: int) -> Standing:
     if proof is None:
         return Standing(node, "never")
-    if proof.digest != digest(cib, node):
+    if proof.digest != digest_now:
         return Standing(node, "changed", proof)
     if proof.lied:
         return Standing(node, "lied", proof)

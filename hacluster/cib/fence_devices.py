@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lxml import etree
@@ -78,7 +78,11 @@ def devices(cib: etree._Element) -> tuple[FenceDevice, ...]:
     if resources is None:
         return ()
     templates = {each.get("id"): each for each in resources.iterfind("template")}
-    found = (_device(cib, each, templates.get(each.get("template"))) for each in resources.iter("primitive"))
+    scores, opt_in = _scores(cib), _property(cib, "symmetric-cluster").lower() in ("false", "no", "off", "0", "n")
+    found = (
+        _device(each, templates.get(each.get("template")), scores.get(each.get("id", ""), {}), opt_in=opt_in)
+        for each in resources.iter("primitive")
+    )
     return tuple(device for device in found if device is not None)
 
 
@@ -92,10 +96,12 @@ def topology(cib: etree._Element, node: str) -> tuple[tuple[str, ...], ...]:
     return tuple(found[index] for index in sorted(found))
 
 
-def levels(cib: etree._Element, node: str) -> tuple[tuple[str, ...], ...]:
-    """The node's topology; without one Pacemaker may use any device that can fence it, each a level of its own here."""
-    any_of = tuple((device.name,) for device in devices(cib) if device.wanted and device.can_fence(node))
-    return topology(cib, node) or any_of
+def levels(cib: etree._Element, node: str, known: Iterable[FenceDevice]) -> tuple[tuple[str, ...], ...]:
+    """The node's topology; without one Pacemaker may use any device that can fence it, each a level of its own here.
+
+    `known` are the CIB's devices.
+    """
+    return topology(cib, node) or tuple((each.name,) for each in known if each.wanted and each.can_fence(node))
 
 
 def host_map(text: str) -> Mapping[str, str]:
@@ -113,7 +119,9 @@ def _argument(told: Metadata | None) -> str:
     return "port" if told is not None and "plug" not in told.parameters and "port" in told.parameters else "plug"
 
 
-def _device(cib: etree._Element, primitive: etree._Element, template: etree._Element | None) -> FenceDevice | None:
+def _device(
+    primitive: etree._Element, template: etree._Element | None, scores: Mapping[str, int], *, opt_in: bool
+) -> FenceDevice | None:
     described = primitive if template is None else template
     if described.get("class") != "stonith":
         return None
@@ -121,11 +129,8 @@ def _device(cib: etree._Element, primitive: etree._Element, template: etree._Ele
     parameters = dict(pair for layer in layers for pair in _pairs(layer, "instance_attributes"))
     meta = dict(pair for layer in layers for pair in _pairs(layer, "meta_attributes"))
     plugs = host_map(parameters.get("pcmk_host_map", ""))
-    name = primitive.get("id", "")
-    scores = dict(_scores(cib, name))
-    opt_in = _property(cib, "symmetric-cluster").lower() in ("false", "no", "off", "0", "n")
     return FenceDevice(
-        name=name,
+        name=primitive.get("id", ""),
         agent=described.get("type", ""),
         parameters=parameters,
         targets=tuple(dict.fromkeys((*_words(parameters.get("pcmk_host_list", "")), *plugs))),
@@ -136,11 +141,15 @@ def _device(cib: etree._Element, primitive: etree._Element, template: etree._Ele
     )
 
 
-def _scores(cib: etree._Element, resource: str) -> Iterator[tuple[str, int]]:
+def _scores(cib: etree._Element) -> dict[str, dict[str, int]]:
+    """Every resource's scores for nodes, as far as plain constraints give them."""
+    found: dict[str, dict[str, int]] = {}
     for location in cib.iterfind("./configuration/constraints/rsc_location"):
-        if location.get("rsc") == resource and location.get("node"):
+        if location.get("rsc") and location.get("node"):
             score = location.get("score", "0").upper().replace("INFINITY", str(_INFINITY))
-            yield location.get("node", ""), int(score) if re.fullmatch(r"[+-]?\d+", score) else 0
+            number = int(score) if re.fullmatch(r"[+-]?\d+", score) else 0
+            found.setdefault(location.get("rsc", ""), {})[location.get("node", "")] = number
+    return found
 
 
 def _aims(level: etree._Element, node: str, cib: etree._Element) -> bool:

@@ -38,6 +38,10 @@ def cib(levels: str = "") -> etree._Element:
     return etree.fromstring(CIB % levels)
 
 
+def levels(root: etree._Element, node: str) -> tuple[tuple[str, ...], ...]:
+    return fence_devices.levels(root, node, fence_devices.devices(root))
+
+
 def device(name: str) -> fence_devices.FenceDevice:
     return next(each for each in fence_devices.devices(cib()) if each.name == name)
 
@@ -72,12 +76,12 @@ def test_who_may_use_a_device() -> None:
     [("n1", (("ipmi-n1", "pdu"), ("pdu",))), ("n2", (("pdu",),)), ("n3", (("any",),)), ("n5", ())],
 )
 def test_levels_by_name_attribute_and_pattern(node: str, expected: tuple[tuple[str, ...], ...]) -> None:
-    assert fence_devices.levels(cib(LEVELS), node) == expected
+    assert levels(cib(LEVELS), node) == expected
 
 
 def test_without_levels_each_device_that_is_on_may_be_the_first() -> None:
-    assert fence_devices.levels(cib(), "n1") == (("ipmi-n1",), ("pdu",))
-    assert fence_devices.levels(cib(), "n3") == ()
+    assert levels(cib(), "n1") == (("ipmi-n1",), ("pdu",))
+    assert levels(cib(), "n3") == ()
 
 
 def test_the_agent_is_told_what_the_fencer_would_tell_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 from lxml import etree
 
 from hacluster import fencing_proof
-from hacluster.cib import merge, names
+from hacluster.cib import fence_devices, merge, names
 from hacluster.cib.compile import compile_element
 from hacluster.fencing_proof import PREFIX, SET, Proof, Standing
 from hacluster.model import FENCING_PROOF_AGE as DEFAULT_AGE
@@ -28,7 +28,8 @@ def remember(root: etree._Element, *proofs: Proof, **properties: str) -> etree._
 
 
 def proof(root: etree._Element, node: str = "n3", at: int = NOW, lied: bool = False) -> Proof:
-    return Proof(node, at, fencing_proof.first_level(root, node), fencing_proof.digest(root, node), lied)
+    known = fence_devices.devices(root)
+    return Proof(node, at, fencing_proof.first_level(root, node, known), fencing_proof.digest(root, node, known), lied)
 
 
 def word(root: etree._Element, node: str = "n3", now: float | None = NOW) -> str:
