@@ -11,6 +11,7 @@ from hacluster.importing.sources import Sources, addresses
 from hacluster.importing.view import View
 from hacluster.spec.names import host_or_address, of_node
 from hacluster.spec.scalars import one_line
+from hacluster.spec.table import PROOF_AGE
 from hacluster.spec.values import CLUSTER_NAME
 
 NAMELESS = "cluster"
@@ -36,6 +37,11 @@ def head(view: View) -> dict[str, Any]:
     for vm in view.of(HEARTBEAT, GUARDED):
         if vm.parameters.get("migration_transport") in ("tcp", "tls"):
             made["migration_transport"] = vm.parameters["migration_transport"]
+    if view.properties.get(names.FENCING_PROOF) == "waived":
+        made["fencing_proof"] = "waived"
+    age = view.properties.get(names.FENCING_PROOF_AGE, "")
+    if re.fullmatch("[1-9][0-9]{3,8}", age) and PROOF_AGE.read(int(age), "", []) is not None:
+        made["fencing_proof_age"] = int(age)
     stickiness = _stickiness(view)
     if stickiness is not None:
         made["stickiness"] = stickiness

@@ -36,6 +36,8 @@ DEFAULT_MACHINE = "pc-q35-7.2"
 KVM_CPU = "Nehalem"
 QEMU_CPU = "qemu64"
 
+PROOF_AGE = duration(3600, 10 * 366 * 86_400, "90d")
+
 CLUSTER = Section(
     (
         Field("name", CLUSTER_NAME, "The cluster's name; GFS2 keeps it in every lock table.", REQUIRED),
@@ -60,7 +62,7 @@ CLUSTER = Section(
         ),
         Field(
             "fencing_proof_age",
-            duration(3600, 10 * 366 * 86_400, "90d"),
+            PROOF_AGE,
             "How long the proof that a node's fencing works counts.",
             FENCING_PROOF_AGE,
         ),

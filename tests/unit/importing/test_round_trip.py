@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
+from lxml import etree
 
 from hacluster import spec
 from hacluster.cib import compare, names, reading
@@ -93,3 +95,13 @@ def test_what_import_does_not_own_yet_is_kept_and_nothing_changes(name: str) -> 
     assert made.count("kept") > 0
     second = reading.read(compile(again(made), LIBRARY), "cib", FEATURE_SET)
     assert compare.differences(first, second) == ()
+
+
+def test_what_the_spec_says_of_the_proof_of_fencing_comes_back_and_the_proofs_stay() -> None:
+    cluster = replace(spec.load(EXAMPLES / "lab.toml"), fencing_proof_age=7200)
+    cib = reading.read(compile(cluster, LIBRARY), "cib", FEATURE_SET)
+    kept = etree.SubElement(cib.find("configuration/crm_config"), "cluster_property_set", id=names.FENCING_SET)
+    etree.SubElement(kept, "nvpair", id="p", name=f"{names.FENCED_PREFIX}n1", value="proven 1 x ipmi-n1")
+    back = again(import_cib(cib, Sources(domains(cluster)), LIBRARY))
+    assert (back.fencing_proof, back.fencing_proof_age) == ("waived", 7200)
+    assert not any(name.startswith("hacluster-fenc") for name in back.properties)
