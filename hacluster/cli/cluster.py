@@ -88,18 +88,25 @@ def plan(
     out: Path = typer.Option(
         None, "--out", "-o", metavar="FILE", help="write the plan there, for: hactl apply FILE", show_default=False
     ),
+    as_pcs: bool = typer.Option(False, "--as-pcs", help="print the change as pcs commands, for reading"),
     as_json: bool = JSON,
 ) -> None:
     """Show what `hactl apply` would change, what Pacemaker would do then, and what each VM pays. Changes nothing."""
     accepted = catalogue.accepted(accept)
+    if as_pcs and as_json:
+        raise typer.BadParameter("choose --as-pcs or --json", param_hint="--as-pcs")
     cluster, world, prepared = _prepare(spec, node, accepted, frozenset(keep))
     if out is not None:
         written = planfile.encode(
             prepared, cluster, ssh_hosts(cluster), accepted, at=world.clock.wall(), by=claiming.owner()
         )
         plans.write(out, written)
-    show_prepared(prepared, as_json, accepted)
-    if out is not None and not as_json:
+    if as_pcs:
+        plans.show_as_pcs(prepared)
+        render.problems(prepared.problems, accepted=accepted)
+    else:
+        show_prepared(prepared, as_json, accepted)
+    if out is not None and not as_json and not as_pcs:
         render.out.print(f"\nwritten to {escape(str(out))}; hactl apply {escape(str(out))} does exactly this")
     if errors(prepared.problems, accepted):
         raise typer.Exit(1)

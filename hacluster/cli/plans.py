@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lxml import etree
 from rich.markup import escape
 
 from hacluster.apply import Prepared
 from hacluster.cli import render
 from hacluster.oracle import UNSETTLED
-from hacluster.plan import Change, Plan, VmPrice
+from hacluster.plan import Change, Plan, VmPrice, as_pcs
 from hacluster.problems import Problem, Refused, kind
 from hacluster.spec import source
 
@@ -110,6 +112,22 @@ def content(path: Path) -> bytes:
     if read is None:
         raise Refused(found)
     return read
+
+
+def show_as_pcs(prepared: Prepared) -> None:
+    """Print the change as pcs commands: the configuration's part of it, and in a comment the files'."""
+    out = [f"# {' '.join(line.split())}" for line in _AS_PCS]
+    about = {(f.kind, f.about): f.path for each in prepared.deliveries for f in each.files}
+    out += [f"# first, to every node: the {kind_} {name} ({path})" for (kind_, name), path in about.items()]
+    out += as_pcs.commands(prepared.before, etree.fromstring(prepared.plan.desired))
+    sys.stdout.write("\n".join(out) + "\n")
+
+
+_AS_PCS = (
+    """hactl apply pushes all of this in one step; here every line is a push of its own, and Pacemaker acts between
+    them.""",
+    "What pcs has no words for is said with cibadmin. What hactl notes for itself in the CIB is left out.",
+)
 
 
 def _section(title: str, lines: Sequence[str]) -> None:

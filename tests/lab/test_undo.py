@@ -80,6 +80,7 @@ def test_an_undo_brings_the_old_definition_back_to_every_node_and_no_guest_goes_
     old = admin.ok("n3", "ls /etc/hacluster/domains")
     plan = admin.do("plan", bigger(admin, "web", "8M"))
     assert "hactl vm stop web && hactl vm start web" in plan, "it runs on with its old definition"
+    assert "\npcs resource update web config=" in admin.do("plan", CHANGED, "--as-pcs")
     admin.do("apply", CHANGED)
     assert admin.ok("n3", "ls /etc/hacluster/domains") != old
     dry = admin.do("undo", "--dry-run")
