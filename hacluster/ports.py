@@ -287,6 +287,16 @@ class Hosts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """What one run of the scheduler tells: crm_simulate's XML (empty when it does not take the CIB), the transition
+    graph (empty where there is none), and what is wrong with the CIB, a sentence each."""
+
+    actions: bytes
+    graph: bytes = b""
+    errors: tuple[str, ...] = ()
+
+
 class Pacemaker(Protocol):
     """The cluster's CIB and its scheduler, asked through any node that answers."""
 
@@ -333,8 +343,8 @@ class Pacemaker(Protocol):
         """What the scheduler would do with this CIB: crm_simulate's XML (or the transition graph)."""
         ...
 
-    def foresee(self, cib: bytes) -> tuple[bytes, bytes]:
-        """Both of what `simulate` tells, from one run of the scheduler; the graph is empty where there is none."""
+    def foresee(self, cib: bytes) -> Foretold:
+        """All that the scheduler tells of a CIB, from one run of it: what `simulate` tells, and what `verify` does."""
         ...
 
     def idle(self) -> bool | Unknown:

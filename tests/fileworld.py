@@ -47,7 +47,12 @@ class FileRunner:
         if argv[0] == "crmadmin":
             return Completed(0, b"n1\n" if "--dc_lookup" in argv else b"S_IDLE\n", b"")
         environment = {**os.environ, "CIB_file": str(self.file), "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(argv, input=stdin, capture_output=True, env=environment, timeout=deadline, check=False)
+        try:
+            done = subprocess.run(
+                argv, input=stdin, capture_output=True, env=environment, timeout=deadline, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Unreachable(f"{argv[0]} did not end in time") from error
         return Completed(done.returncode, done.stdout, done.stderr)
 
     def put(self, node: str, files: Sequence[NodeFile]) -> None:

@@ -176,17 +176,17 @@ def plan_for(world: World, sight: Sight, goal: Goal) -> Prepared:
 
 
 def foresee(world: World, raw: bytes, merged: merge.Merged) -> Foreseen:
-    """Ask Pacemaker's own tools about the CIB as it is and as it would be, all at once. Where nothing would change,
-    only the first is asked."""
-    with ThreadPoolExecutor(3) as pool:
+    """Ask the scheduler about the CIB as it is and as it would be, at once. Where nothing would change, only the first
+    is asked; what it says of the second tells what is wrong with it, too (crm_verify would be a third run)."""
+    with ThreadPoolExecutor(2) as pool:
         now = pool.submit(world.pacemaker.simulate, raw)
         if not merged.changes:
             same = simulate.parse(now.result())
             return Foreseen(same, same)
-        text = merged.as_bytes()
-        then, invalid = pool.submit(world.pacemaker.foresee, text), pool.submit(world.pacemaker.verify, text)
-        actions, graph = then.result()
-        return Foreseen(simulate.parse(now.result()), simulate.parse(actions), graph, invalid.result())
+        then = world.pacemaker.foresee(merged.as_bytes())
+        before = simulate.parse(now.result())
+        after = simulate.parse(then.actions) if then.actions else before
+        return Foreseen(before, after, then.graph, then.errors)
 
 
 def unproven(plan: Plan, seen: Observation, wanted: etree._Element) -> tuple[Problem, ...]:

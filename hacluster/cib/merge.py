@@ -132,6 +132,12 @@ class _Merging:
         self.base = base
         self.keep = keep
         self.kept = _kept(desired)
+        # As the live CIB has it: what one section loses does not make room in another.
+        self.anywhere = {
+            e.get("id"): e
+            for e in cib.iterfind("configuration//*[@id]")
+            if e.tag not in ("node", "obj_ref", "resource_ref")
+        }
         self.changes: list[Change] = []
         self.theirs: list[Theirs] = []
         self.problems: list[Problem] = []
@@ -224,16 +230,11 @@ class _Merging:
         wanted = {id_: e for id_, e in _by_id(self.desired, name).items() if id_ not in self.kept}
         live = _by_id(self.cib, name)
         before = _by_id(self.base, name) if self.base is not None else {}
-        anywhere = {
-            e.get("id"): e
-            for e in self.cib.iterfind("configuration//*[@id]")
-            if e.tag not in ("node", "obj_ref", "resource_ref")
-        }
         going = {id_ for id_ in live if id_ in self.ours and id_ not in wanted and id_ not in self.kept}
         for id_, element in wanted.items():
             present = live.get(id_)
-            if present is None and id_ in anywhere and not going.intersection(_around(anywhere[id_])):
-                self._refuse(id_, anywhere[id_])
+            if present is None and id_ in self.anywhere and not going.intersection(_around(self.anywhere[id_])):
+                self._refuse(id_, self.anywhere[id_])
             elif present is not None and id_ not in self.ours:
                 self._foreign(name, present, element)
             else:

@@ -14,7 +14,7 @@ import tenacity
 from lxml import etree
 
 from hacluster.edge import pcs
-from hacluster.ports import Completed, Runner, Unknown, Unreachable
+from hacluster.ports import Completed, Foretold, Runner, Unknown, Unreachable
 from hacluster.problems import Refused, kind
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,7 @@ TOOLS_TOO_OLD = kind(
 # Pacemaker's exit codes (crm_exit_t).
 _DISCONNECTED = (102, 69)
 _EXISTS = 108
+_BAD_CONFIGURATION = 78
 _NO_SUCH = 105
 
 # crm_simulate writes the graph to a file only, and its result is asked for as XML on stdout: the graph follows it.
@@ -49,7 +50,8 @@ cd "$d" && cat >cib.xml || exit 1
 if [ "$1" = graph ]; then
     crm_simulate --xml-file cib.xml --run --save-graph graph.xml --output-as=xml >/dev/null && cat graph.xml
 elif [ "$1" = both ]; then
-    crm_simulate --xml-file cib.xml --run --save-graph graph.xml --output-as=xml && printf '\\0' && cat graph.xml
+    crm_simulate --xml-file cib.xml --run --verbose --save-graph graph.xml --output-as=xml || exit
+    printf '\\0' && cat graph.xml
 else
     crm_simulate --xml-file cib.xml --run --output-as=xml
 fi
@@ -91,10 +93,9 @@ class PacemakerTools:
     def verify(self, cib: bytes) -> tuple[str, ...]:
         """As Pacemaker.verify."""
         done = self._run(["crm_verify", "--xml-pipe", "--verbose"], stdin=cib)
-        # Its exit code does not tell warnings from errors (a running resource that goes is a warning); its lines do.
-        found = re.findall(r"^(?:\(.*?\)\s*error:|.*validity error :)\s*(.+)$", _said(done), re.MULTILINE)
+        found = _errors(done)
         if done.ok or found or "Warnings found" in _said(done):
-            return tuple(found)
+            return found
         return (_said(done) or f"crm_verify ended with exit code {done.code}",)
 
     def create_constraint(self, xml: bytes) -> bool:
@@ -137,14 +138,18 @@ class PacemakerTools:
 
     def simulate(self, cib: bytes, *, graph: bool = False) -> bytes:
         """As Pacemaker.simulate. Raises Refused when the CIB is newer than the node's tools."""
-        return self._scheduler(cib, "graph" if graph else "actions")
+        return self._must(self._scheduler(cib, "graph" if graph else "actions"), "crm_simulate")
 
-    def foresee(self, cib: bytes) -> tuple[bytes, bytes]:
+    def foresee(self, cib: bytes) -> Foretold:
         """As Pacemaker.foresee. Raises Refused when the CIB is newer than the node's tools."""
-        actions, _, graph = self._scheduler(cib, "both").partition(b"\0")
-        return actions, graph
+        done = self._scheduler(cib, "both")
+        found = _errors(done)
+        if found and done.code == _BAD_CONFIGURATION:
+            return Foretold(b"", b"", found)
+        actions, _, graph = self._must(done, "crm_simulate").partition(b"\0")
+        return Foretold(actions, graph, found)
 
-    def _scheduler(self, cib: bytes, wanted: str) -> bytes:
+    def _scheduler(self, cib: bytes, wanted: str) -> Completed:
         feature_set = _version(_root(cib).get("crm_feature_set", "0"))
         if feature_set > self._supported():
             raise Refused(
@@ -156,8 +161,7 @@ class PacemakerTools:
                     supported=".".join(map(str, self._supported())),
                 )
             )
-        done = self._run(["sh", "-c", _SIMULATE, "hactl-simulate", wanted], stdin=cib, deadline=120.0)
-        return self._must(done, "crm_simulate")
+        return self._run(["sh", "-c", _SIMULATE, "hactl-simulate", wanted], stdin=cib, deadline=120.0)
 
     def idle(self) -> bool | Unknown:
         """As Pacemaker.idle: the DC's controller is in S_IDLE."""
@@ -222,6 +226,13 @@ class PacemakerTools:
                 exit_code=done.code,
             )
         )
+
+
+def _errors(done: Completed) -> tuple[str, ...]:
+    """What Pacemaker's tools find wrong with a CIB. Their exit codes do not tell warnings from errors (a running
+    resource that goes is a warning); their lines do."""
+    text = done.err.decode(errors="replace")
+    return tuple(re.findall(r"^(?:\(.*?\)\s*error:|.*validity error :)\s*(.+)$", text, re.MULTILINE))
 
 
 def _root(document: bytes) -> etree._Element:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from lxml import etree
 
 from hacluster.cib import managed
+from hacluster.cib.managed import ManagedVm
 from hacluster.cib.simulate import Simulation
 from hacluster.observe import Observation
 from hacluster.plan.changes import Change
@@ -25,7 +27,7 @@ class Stage:
     commands: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Advice:
     """What the advice rests on. `nodes` are the spec's."""
 
@@ -39,7 +41,7 @@ class Advice:
 
     def stages(self) -> tuple[Stage, ...]:
         """The steps in their order, the apply among them; nothing where one apply is the best way."""
-        first, after = [*self._nodes(), *self._moves(), *self._stops()], [*self._starts(), *self._definitions()]
+        first, after = [*self._nodes(), *self._relocations(), *self._stops()], [*self._starts(), *self._definitions()]
         if not first and not after:
             return ()
         return (*first, Stage("then the change itself", (APPLY,)), *after)
@@ -59,7 +61,7 @@ class Advice:
                 (f"pcs cluster node add {name}", f"hactl node bootstrap {name}"),
             )
 
-    def _moves(self) -> Iterator[Stage]:
+    def _relocations(self) -> Iterator[Stage]:
         """Live moves that the change causes are made one by one before it, each checked first and watched."""
         moves = [a for p in self.prices if p.price == "migrate" for a in self.caused.of(p.vm) if a.kind == "migrate"]
         if moves:
@@ -68,50 +70,63 @@ class Advice:
                 _some([f"hactl vm move {action.resource} {action.target}" for action in moves]),
             )
 
+    @cached_property
+    def _vms(self) -> tuple[dict[str, ManagedVm], dict[str, ManagedVm]]:
+        """The VMs as they are and as they would be."""
+        before, after = ({vm.name: vm for vm in managed.vms(cib)} for cib in (self.live, self.desired))
+        return before, after
+
+    @cached_property
     def _down(self) -> list[str]:
         """VMs that are better stopped before the change: they go, their storage changes, or is restarted under them."""
-        after = {vm.name: vm for vm in managed.vms(self.desired)}
+        before, after = self._vms
         running = {vm.name for vm in self.seen.vms if vm.copies}
         restarted = {a.resource for a in self.caused.actions if a.price in ("restart", "stop")}
         found = []
-        for vm in managed.vms(self.live):
-            if vm.name not in running:
-                continue
+        moved = self._tags(self.live) != self._tags(self.desired)
+        for vm in (vm for name, vm in before.items() if name in running):
             kept = after.get(vm.name)
-            was, will = managed.stands_on(self.live, vm), kept and managed.stands_on(self.desired, kept)
-            shaken = vm.name in restarted and any(place.removesuffix("-clone") in restarted for place in was)
-            if kept is None or was != will or shaken:
+            if kept is None or (vm.name in restarted and self._shaken(vm, restarted)) or (moved and self._moves(vm)):
                 found.append(vm.name)
         return found
 
+    @staticmethod
+    def _tags(cib: etree._Element) -> set[tuple[str | None, ...]]:
+        """What says on what a VM stands, all of it: where nothing of that changes, no VM's place does."""
+        refs = {(e.getparent().get("id"), e.get("id")) for e in cib.iterfind("configuration/tags/tag/obj_ref")}
+        together = cib.iterfind("configuration/constraints/rsc_colocation[@score='INFINITY']")
+        return refs | {(e.get("rsc"), e.get("with-rsc"), "") for e in together}
+
+    def _shaken(self, vm: ManagedVm, restarted: set[str]) -> bool:
+        places = managed.stands_on(self.live, vm)
+        return any(place.removesuffix("-clone") in restarted for place in places)
+
+    def _moves(self, vm: ManagedVm) -> bool:
+        """Whether it stands on something else then."""
+        kept = self._vms[1].get(vm.name)
+        return kept is not None and managed.stands_on(self.live, vm) != managed.stands_on(self.desired, kept)
+
     def _stops(self) -> Iterator[Stage]:
-        if down := self._down():
+        if down := self._down:
             yield Stage(
                 "these VMs go, or what they stand on changes: each is shut down in its own time, while its disks are "
                 "still there",
                 _some([f"hactl vm stop {name}" for name in down]),
             )
         for name in down:
-            kept = managed.vm(self.desired, name)
-            if kept is not None and self._disks_move(name):
+            if self._moves(self._vms[0][name]):
                 yield Stage(
                     f"{name}'s disks lie elsewhere then: copy them while it is stopped", (f"hactl vm show {name}",)
                 )
 
-    def _disks_move(self, name: str) -> bool:
-        before, after = managed.vm(self.live, name), managed.vm(self.desired, name)
-        if before is None or after is None:
-            return False
-        return managed.stands_on(self.live, before) != managed.stands_on(self.desired, after)
-
     def _starts(self) -> Iterator[Stage]:
-        again = [name for name in self._down() if managed.vm(self.desired, name) is not None]
+        again = [name for name in self._down if name in self._vms[1]]
         if again:
             yield Stage("and they are started again", _some([f"hactl vm start {name}" for name in again]))
 
     def _definitions(self) -> Iterator[Stage]:
         """A guest runs on with the hardware that it was started with."""
-        down = set(self._down())
+        down = set(self._down)
         running = {vm.name for vm in self.seen.vms if vm.copies}
         stale = [
             change.ident

@@ -10,7 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
 
-from hacluster.ports import Completed, Conflict, HostAudit, HostFacts, NodeFile, Released, Unknown, Unreachable
+from hacluster.ports import (
+    Completed,
+    Conflict,
+    Foretold,
+    HostAudit,
+    HostFacts,
+    NodeFile,
+    Released,
+    Unknown,
+    Unreachable,
+)
 from hacluster.sim import reports
 from hacluster.sim.cluster import Cluster, Part
 from hacluster.sim.controller import Controller
@@ -158,9 +168,9 @@ class SimPacemaker:
         self._timeline.sleep(ASKING)
         return reports.simulation(etree.fromstring(cib))
 
-    def foresee(self, cib: bytes) -> tuple[bytes, bytes]:
-        """As Pacemaker.foresee, without a graph."""
-        return self.simulate(cib), b""
+    def foresee(self, cib: bytes) -> Foretold:
+        """As Pacemaker.foresee, without a graph; every CIB is taken."""
+        return Foretold(self.simulate(cib))
 
     def idle(self) -> bool | Unknown:
         """As Pacemaker.idle."""
