@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lxml import etree
 
 from hacluster import fencing_proof
-from hacluster.apply import delivery, past
+from hacluster.apply import delivery
 from hacluster.apply.delivery import Delivery, File
-from hacluster.apply.record import Record, as_cib
+from hacluster.apply.record import Record
+from hacluster.apply.sight import Sight
 from hacluster.cib import compile as compiler
-from hacluster.cib import merge, simulate
+from hacluster.cib import merge
 from hacluster.model import Cluster, SecretRef
-from hacluster.observe import Observation, leases, observe
-from hacluster.observe.read import node_names, version
-from hacluster.plan import Foreseen, Plan, make
+from hacluster.observe import Observation, leases
+from hacluster.plan import Plan, make
 from hacluster.ports import HostFacts, Secrets, Unknown, World
 from hacluster.problems import Problem, Refused, kind
 
@@ -62,28 +62,6 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """The cluster at one moment: its CIB as it was read, its nodes' facts, and the record of what was last applied."""
-
-    raw: bytes
-    live: etree._Element
-    facts: Mapping[str, HostFacts | Unknown]
-    seen: Observation
-    last: Record | None
-    problems: tuple[Problem, ...]
-
-    @property
-    def base(self) -> etree._Element | None:
-        """What was wanted when it was last applied; None where nobody knows."""
-        return as_cib(self.last.wanted) if self.last is not None and self.last.wanted else None
-
-    @property
-    def since(self) -> int | None:
-        """How often the CIB was changed since then; None where nobody knows."""
-        return None if self.last is None else version(self.live)[1] - self.last.epoch
-
-
-@dataclass(frozen=True, slots=True)
 class Goal:
     """What is to become of the cluster: the merged CIB, the nodes that are to have these files, and what is said of it
     already. `command` is what is typed to go on."""
@@ -105,7 +83,7 @@ def prepare(world: World, secrets: Secrets, cluster: Cluster, keep: frozenset[st
     values = read_secrets(secrets, cluster)
     compiled = compiler.compile_element(cluster)
     nodes = tuple(node.name for node in cluster.nodes)
-    sight = look(world, nodes)
+    sight = Sight(world, nodes)
     merged = merge.merge(sight.live, compiled, sight.base, keep)
     if useless := sorted(keep - {each.id for each in merged.theirs if each.kind != "addition"}):
         raise Refused(
@@ -120,25 +98,15 @@ def prepare(world: World, secrets: Secrets, cluster: Cluster, keep: frozenset[st
     return plan_for(world, sight, Goal(merged, nodes, delivery.wanted(cluster, values), wanted))
 
 
-def look(world: World, nodes: Iterable[str]) -> Sight:
-    """See the cluster, all that can be asked at once at once. Raises Refused when there is none, Unreachable."""
-    raw = world.pacemaker.cib()
-    live = etree.fromstring(raw)
-    every = sorted({*nodes, *node_names(raw)})
-    with ThreadPoolExecutor(2) as pool:
-        facts, monitor = pool.submit(world.hosts.facts, every), pool.submit(world.pacemaker.monitor)
-        last, problems = past.last(world, live, every)
-        seen = observe(raw, monitor.result(), facts.result(), world.clock.wall())
-        return Sight(raw, live, facts.result(), seen, last, problems)
-
-
 def plan_for(world: World, sight: Sight, goal: Goal) -> Prepared:
     """The plan for a goal, from what was seen."""
+    sight.ask(goal.merged)
+    seen = sight.seen  # while the scheduler is at work
     plan = make(
         sight.live,
         goal.merged,
-        foresee(world, sight.raw, goal.merged),
-        seen=sight.seen,
+        sight.foreseen,
+        seen=seen,
         nodes=goal.nodes,
         since=sight.since,
         command=goal.command,
@@ -173,20 +141,6 @@ def plan_for(world: World, sight: Sight, goal: Goal) -> Prepared:
         sight.last,
         goal.undoes,
     )
-
-
-def foresee(world: World, raw: bytes, merged: merge.Merged) -> Foreseen:
-    """Ask the scheduler about the CIB as it is and as it would be, at once. Where nothing would change, only the first
-    is asked; what it says of the second tells what is wrong with it, too (crm_verify would be a third run)."""
-    with ThreadPoolExecutor(2) as pool:
-        now = pool.submit(world.pacemaker.simulate, raw)
-        if not merged.changes:
-            same = simulate.parse(now.result())
-            return Foreseen(same, same)
-        then = world.pacemaker.foresee(merged.as_bytes())
-        before = simulate.parse(now.result())
-        after = simulate.parse(then.actions) if then.actions else before
-        return Foreseen(before, after, then.graph, then.errors)
 
 
 def unproven(plan: Plan, seen: Observation, wanted: etree._Element) -> tuple[Problem, ...]:

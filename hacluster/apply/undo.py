@@ -10,8 +10,9 @@ from lxml import etree
 
 from hacluster.apply import past, record
 from hacluster.apply.delivery import File
-from hacluster.apply.prepare import Goal, Prepared, Sight, look, plan_for
+from hacluster.apply.prepare import Goal, Prepared, plan_for
 from hacluster.apply.record import Record, as_cib
+from hacluster.apply.sight import Sight
 from hacluster.cib import merge, names
 from hacluster.cib.difference import configuration, elements
 from hacluster.cib.threeway import Combination, Theirs
@@ -61,7 +62,7 @@ def prepare(world: World, change: str = "", keep: frozenset[str] = frozenset()) 
     What others did since stays; where they changed the very thing, that is a conflict. Raises Refused when there is
     nothing to undo, or something that others made needs what would go.
     """
-    sight = look(world, ())
+    sight = Sight(world, ())
     nodes = node_names(sight.raw)
     todo = _records(world, sight, change)
     cib, theirs = deepcopy(sight.live), list[Theirs]()

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from hacluster.apply import delivery
 from hacluster.apply.planfile import PlanFile, stale
-from hacluster.apply.prepare import Goal, Prepared, look, plan_for, secret_values
+from hacluster.apply.prepare import Goal, Prepared, plan_for, secret_values
 from hacluster.apply.run import changed
+from hacluster.apply.sight import Sight
 from hacluster.cib import merge
 from hacluster.plan import theirs
 from hacluster.ports import Secrets, World
@@ -29,7 +30,7 @@ def prepare(world: World, secrets: Secrets, plan: PlanFile, where: str) -> Prepa
     Raises Refused when the configuration has changed since (HA342, naming what), or a secret cannot be read.
     """
     values = secret_values(secrets, plan.secrets)
-    sight = look(world, plan.nodes)
+    sight = Sight(world, plan.nodes)
     again = f"hactl plan --out {where}"
     if stale(plan, sight.live):
         raise Refused(changed(plan.before, sight.live, again))

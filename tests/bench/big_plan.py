@@ -22,7 +22,8 @@ from hacluster import apply as applying
 from hacluster import model
 from hacluster.apply import delivery, run
 from hacluster.apply.delivery import Delivery
-from hacluster.apply.prepare import look, read_secrets
+from hacluster.apply.prepare import read_secrets
+from hacluster.apply.sight import Sight
 from hacluster.cib import compile as compiler
 from hacluster.cib import merge
 from hacluster.cib.managed import vms
@@ -142,7 +143,7 @@ def stage(folder: Path, count: int, nodes: int) -> FileWorld:
     compiled = compiler.compile_element(wanted)
     merged = merge.merge(world.live(), compiled)
     quiet = Foreseen(Simulation((), {}, {}), Simulation((), {}, {}))
-    sight = look(world, ())
+    sight = Sight(world, ())
     plan = make(sight.live, merged, quiet, seen=sight.seen, nodes=())
     text = etree.tostring(compiled.find("configuration"), encoding="unicode")
     files = delivery.wanted(wanted, read_secrets(Vault(), wanted))
