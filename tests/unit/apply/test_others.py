@@ -166,7 +166,7 @@ def test_an_edit_at_the_last_moment_is_refused_by_the_cluster_itself(
 @few
 @given(edit=edits)
 def test_an_edit_before_the_plan_is_kept_or_named(edit: Edit, stage: Callable[[], FileWorld]) -> None:
-    """Whatever somebody did to the cluster is there after the next apply, too, or the plan said that it would not be."""
+    """Whatever somebody did is there after the next apply, too, or the plan said that it would not be."""
     world = stage()
     clean = world.live()
     edited(world, edit)
