@@ -82,9 +82,9 @@ class Resource:
         """The resource that an admin places: the clone or group around it, or itself."""
         return self.clone or self.group or self.id
 
-    def operation(self, name: str, role: str | None = None) -> Operation | None:
+    def operation(self, name: str) -> Operation | None:
         """The operation of that name; of several monitors the one with the shortest interval."""
-        named = [op for op in self.operations if op.name == name and (role is None or op.role == role)]
+        named = [op for op in self.operations if op.name == name]
         return min(named, key=lambda op: op.interval or 0.0, default=None)
 
 

@@ -147,3 +147,45 @@ def test_disks_that_no_resource_holds_are_told_in_the_vms_box() -> None:
         ("db",): ("/dev/san",),
     }
     assert "disks in /dev/san, not by Pacemaker" in draw(made, "x")
+
+
+def test_vms_are_on_top() -> None:
+    made = picture(subject())
+    tops = [number for number, box in enumerate(made.boxes) if box.look == "vm"]
+    assert f"rank=min; {' '.join(f'n{number};' for number in tops)}" in draw(made, "x")
+
+
+def test_a_file_system_keeps_its_box_though_one_vm_alone_uses_it() -> None:
+    mounted = """<primitive id="fs-{0}" class="ocf" provider="heartbeat" type="Filesystem"/>
+      <primitive id="{0}" """
+    made = picture(
+        subject(
+            ('<primitive id="web" ', mounted.format("web")),
+            ('<primitive id="db" ', mounted.format("db")),
+            constraint('<rsc_order id="w" first="fs-web" then="web"/><rsc_order id="d" first="fs-db" then="db"/>'),
+        )
+    )
+    assert {("fs-web",), ("fs-db",), ("web",), ("db",)} <= {box.members for box in made.boxes}
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "style"),
+    [
+        (constraint('<rsc_order id="x" first="web" then="db"/>'), "only waits for it", "dashed"),
+        (constraint('<rsc_order id="x" first="web" then="db" kind="Optional"/>'), "waits if both start", "dashed"),
+        (constraint('<rsc_colocation id="x" rsc="db" with-rsc="web" score="INFINITY"/>'), "only beside it", "dotted"),
+        (constraint('<rsc_colocation id="x" rsc="db" with-rsc="web" score="5"/>'), "rather beside it", "dotted"),
+        (
+            constraint(
+                '<rsc_order id="x" first="web" then="db"/><rsc_colocation id="y" rsc="db" with-rsc="web" score="5"/>'
+            ),
+            "by advice only",
+            "dashed",
+        ),
+        (constraint('<rsc_colocation id="x" rsc="db" with-rsc="web" score="-5"/>'), "rather apart", "dashed"),
+    ],
+)
+def test_a_bond_that_is_not_whole_says_what_it_is(change: tuple[str, str], words: str, style: str) -> None:
+    lines = [line for line in draw(picture(subject(change)), "x").splitlines() if words in line]
+    assert len(lines) == 1
+    assert f"[style={style}," in lines[0]

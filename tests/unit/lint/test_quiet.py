@@ -17,7 +17,7 @@ from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
 from hacluster.problems import Problem
 from tests.unit.cib import clusters
-from tests.unit.lint.cases import ban
+from tests.unit.lint.cases import ban, constraint
 from tests.unit.lint.clean import AGENTS, CIB, DOMAINS, findings
 from tests.unit.spec.example import EXAMPLES
 
@@ -145,9 +145,9 @@ def test_a_file_finding_names_its_line() -> None:
 def test_a_thousand_vms_are_one_finding_each_way_and_are_linted_quickly() -> None:
     many = tuple(clusters.vm(f"vm{i}", "shared", uuid=f"00000000-0000-4000-8000-{i:012d}") for i in range(1000))
     root = compile_element(clusters.cluster(vms=many))
-    for constraint in root.findall("configuration/constraints/*"):
-        if "vm-on" in constraint.get("id"):
-            constraint.getparent().remove(constraint)
+    for each in root.findall("configuration/constraints/*"):
+        if "vm-on" in each.get("id"):
+            each.getparent().remove(constraint)
     for pair in root.iterfind(".//primitive//nvpair[@name='config']"):
         pair.set("value", "/kvm/shared" + pair.get("value"))
     started = time.process_time()
@@ -187,3 +187,19 @@ def test_a_nodes_name_may_be_written_in_capitals() -> None:
 def test_a_ban_of_a_role_is_no_ban() -> None:
     role = '<rsc_location id="l{0}" rsc="srv" role="Promoted" node="n{0}" score="-INFINITY"/>'
     assert of_text(cib(FS, "".join(role.format(i) for i in (1, 2, 3)))) == set()
+
+
+def test_of_several_monitors_the_frequent_one_is_judged() -> None:
+    rare = '<op id="web-deep" name="monitor" interval="300s" timeout="10s"/><op id="web-monitor"'
+    assert [p.code for p in findings(('<op id="web-monitor"', rare))] == ["HA829"]
+
+
+def test_an_order_of_others_is_not_named_as_the_weak_one() -> None:
+    other = constraint('<rsc_order id="other" first="fs-clone" then="db" kind="Optional"/>')
+    found = [p for p in findings(other, ('<resource_ref id="web"/>', "")) if p.code == "HA840"]
+    assert [(p.where, "other" in p.message) for p in found] == [("web", False)]
+
+
+def test_one_node_alone_has_nobody_else_to_run_its_fence_device() -> None:
+    alone = '<rsc_location id="l" rsc="apc" node="n1" score="-INFINITY"/>'
+    assert of_text(cib(FS, alone, nodes=1)) == set()
