@@ -93,10 +93,12 @@ class Player:
         with Taps(scene, self.points) as taps:
             for step in scenario.steps:
                 self._do(step)
-            for person in self.verbs.people.values():
+            for person in list(self.verbs.people.values()):
                 person.leave()
             if not self._rested:
                 self._rest(SETTLES_WITHIN)
+        for person in self.verbs.people.values():  # also who came with the last fault
+            person.leave()
         self.verbs.leave()
         wrong = [f"a fault's point was never passed: {at}" for at in taps.missed]
         silent = self.verbs.people.keys() - self.expect.told.keys()
@@ -108,7 +110,9 @@ class Player:
             time.sleep(1)
         wrong += [f"{seen.vm} ran twice: {seen}" for seen in scene.observer.twice()[twice:]]
         wrong += [*left, *self._expected(boots, fenced), *self._failures(failed)]
-        said = [f"{who} was told {' '.join(one.told)}: {one.said.strip()}" for who, one in self.verbs.people.items()]
+        said = [
+            f"{who} was told {' '.join(one.told)}: {one.said.strip()}" for who, one in list(self.verbs.people.items())
+        ]
         return [*wrong, *said] if wrong else []
 
     @property
