@@ -14,7 +14,6 @@ from hacluster.plan.prices import prices
 from hacluster.plan.stages import Advice
 from tests.unit.plan.test_make import vm as running
 
-
 PARAMETERS = {"stop_budget": "120", "migration_downtime": "500"}
 
 
