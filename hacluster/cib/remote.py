@@ -1,8 +1,7 @@
-"""Pacemaker remote nodes: hosts without Corosync, and therefore without DLM, run-lock and hook.
+"""Pacemaker remote nodes: hosts without Corosync, and therefore without DLM and run-locks.
 
-The DLM needs Corosync on its own node, and libvirt's hook finds out from the CIB on its own disk which VMs are managed;
-a remote node has neither. So what stands on the DLM is kept off it, guarded VMs with it, and only VMs of heartbeat's
-agent on storage without a DLM can run there (docs/decisions/0013).
+The DLM needs Corosync on its own node. So what stands on it is kept off remote nodes, guarded VMs with it, and only
+VMs of heartbeat's agent on storage without a DLM can run there (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from hacluster.stacks import STACKS
 UNGUARDED = kind(
     "HA207",
     "A VM that may run on a remote node without a run-lock",
-    "A remote node has no DLM and no CIB on its disk, so neither the run-lock nor libvirt's hook can stand there. What "
-    "keeps a second copy away is fencing alone, and on NFS QEMU's image lock.",
+    "A remote node has no DLM, so there are no run-locks, and nothing refuses a start by hand. What keeps a second "
+    "copy away is fencing alone, and on NFS QEMU's image lock.",
     severity="warning",
 )
 
