@@ -121,10 +121,15 @@ def _locks() -> list[dict[str, object]]:
 
 
 def _domain_files() -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(DOMAINS) if name.endswith(".xml"))
-    except FileNotFoundError:
-        return []
+    """The guard's, and below `heartbeat/` those of the other agent."""
+    found = []
+    for folder in ("", "heartbeat/"):
+        try:
+            names = os.listdir(f"{DOMAINS}/{folder}")
+        except FileNotFoundError:
+            continue
+        found += [f"{folder}{name}" for name in names if name.endswith(".xml")]
+    return sorted(found)
 
 
 def _domains(until: float) -> list[dict[str, object]] | None:

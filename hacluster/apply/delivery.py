@@ -49,7 +49,7 @@ class Delivery:
 def domain_file(vm: Vm) -> File:
     """A VM's domain XML."""
     digest = hashlib.sha256(vm.domain_xml).hexdigest()
-    return File(names.domain_file(vm.name, digest), vm.domain_xml, "domain XML", vm.name)
+    return File(names.domain_file(vm.name, digest, vm.agent), vm.domain_xml, "domain XML", vm.name)
 
 
 def secret_files(resource: str, parameter: str, value: str) -> tuple[File, ...]:

@@ -106,7 +106,7 @@ class _Compiler:
             vm.name,
             name=vm.name,
             uuid=vm.uuid,
-            config=names.domain_file(vm.name, sha256),
+            config=names.domain_file(vm.name, sha256, vm.agent),
             xml_sha256=sha256,
             stop_budget=vm.stop_budget,
             stop_timeout=max(MINIMAL_STOP, vm.stop_budget + STOP_MARGIN),

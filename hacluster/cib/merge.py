@@ -57,18 +57,19 @@ def merge(
     desired: bytes | etree._Element,
     base: etree._Element | None = None,
     keep: frozenset[str] = frozenset(),
+    taking: frozenset[str] = frozenset(),
 ) -> Merged:
     """Put `desired` (from compile) into `live`. None is changed.
 
     `base` is what was desired when it was last applied; None says that nobody knows, and then everything that differs
     counts as a change of ours. `keep` are the ids of owned things (or names of owned properties) on which others' word
-    wins over ours.
+    wins over ours. `taking` are ids that become ours, whatever they are.
 
     Raises Refused: HA240 for an id that exists, is not ours and differs; HA241 when something foreign needs what would
     be removed; HA242 when a document is no CIB.
     """
     old, new = _parse(live), _parse(desired)
-    merging = _Merging(_dense(old), new, owned(old), base, keep)
+    merging = _Merging(_dense(old), new, owned(old) | taking, base, keep)
     merging.properties()
     for section in SECTIONS:
         merging.section(section)

@@ -142,9 +142,14 @@ def move_claim(vm: str) -> str:
     return f"hactl-move-{vm}"
 
 
-def domain_file(vm: str, sha256: str) -> str:
-    """Where a node keeps a VM's domain XML, by the hexadecimal sha256 of its content."""
-    return f"{DOMAIN_DIRECTORY}/{vm}.{sha256[:16]}.xml"
+def domain_file(vm: str, sha256: str, agent: str = "hacluster") -> str:
+    """Where a node keeps a VM's domain XML, by the hexadecimal sha256 of its content.
+
+    Those of heartbeat's agent lie apart: whatever lies in the directory itself is the guard's, and libvirt's hook lets
+    such a VM start only where its run-lock is held.
+    """
+    folder = DOMAIN_DIRECTORY if agent == "hacluster" else f"{DOMAIN_DIRECTORY}/{agent}"
+    return f"{folder}/{vm}.{sha256[:16]}.xml"
 
 
 def instance_attributes(owner: str) -> str:

@@ -111,6 +111,28 @@ def lay_over(compiled: etree._Element, residue: Residue) -> etree._Element:
     return made
 
 
+def for_vms(compiled: etree._Element, residue: Residue, vms: Iterable[str]) -> frozenset[Entry]:
+    """The entries that keep these VMs from being the spec's: they themselves, their tags, and those constraints of
+    theirs that would refer to nothing that is not there. `compiled` is the CIB without the residue.
+    """
+    wanted = set(vms)
+    here = {entry for entry, _ in residue.kept} | residue.withheld
+    mine = {Entry(section, compare.key(section, each)): each for section, each in compare.sections(compiled)}
+    tags = {
+        entry: each
+        for entry, each in mine.items()
+        if entry.section == "tags" and any(member.get("id") in wanted for member in each)
+    }
+    found = {Entry("resources", vm) for vm in wanted} | set(tags)
+    about = wanted | {entry.key for entry in tags}
+    there = {entry.key for entry in mine if entry not in residue.withheld} | {entry.key for entry, _ in residue.kept}
+    for entry, each in mine.items():
+        named = {each.get(name) for name in ("rsc", "with-rsc", "first", "then") if each.get(name)}
+        if entry.section == "constraints" and named & about and named <= about | there:
+            found.add(entry)
+    return frozenset(found & here)
+
+
 def _colliding(
     compiled: etree._Element, shared: list[tuple[Entry, etree._Element]], kept: list[tuple[Entry, etree._Element]]
 ) -> Iterator[tuple[Entry, etree._Element]]:

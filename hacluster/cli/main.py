@@ -138,6 +138,7 @@ def _mount() -> None:
         "undo",
         "verify",
         "vm",
+        "adopting",
         "lock",
         "node",
         "fence",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from hacluster.cib.names import DOMAIN_DIRECTORY
 from hacluster.observe import state
 from hacluster.observe.views import NodeView, Observation, VmView
 from hacluster.ports import Domain, HeldLock, HostFacts, Unknown
@@ -182,7 +183,10 @@ def _node(node: NodeView, seen: Observation) -> Iterator[Problem]:
 def _files(node: NodeView, facts: HostFacts, seen: Observation) -> Iterator[Problem]:
     if facts.domain_files is None or not node.online:
         return
-    missing = [vm.name for vm in seen.vms if vm.config and PurePosixPath(vm.config).name not in facts.domain_files]
+    # Where heartbeat's agent was given a file of the admin's own, the probe does not look.
+    wanted = {vm.name: PurePosixPath(vm.config) for vm in seen.vms if vm.config.startswith(f"{DOMAIN_DIRECTORY}/")}
+    there = {PurePosixPath(DOMAIN_DIRECTORY, name) for name in facts.domain_files}
+    missing = [name for name, path in wanted.items() if path not in there]
     if missing:
         yield FILE_MISSING(
             f"{node.name} lacks the domain XML of {', '.join(missing)}", where=f"node {node.name}", remedy="hactl apply"

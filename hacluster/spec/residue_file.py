@@ -42,6 +42,12 @@ def read(cluster: Table, base: Path, found: Found) -> bytes:
     return content
 
 
+def beside(spec: Path) -> Path | None:
+    """The residue's path that a spec (which can be loaded) names; None where it names none."""
+    named = ((source.tables(spec.read_bytes(), []) or {}).get("cluster") or {}).get("residue")
+    return None if named is None else spec.parent / named
+
+
 def _trouble(content: bytes) -> str | None:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         return "the file declares a DOCTYPE or entities"

@@ -101,7 +101,9 @@ def found_by_check(scenario: Scenario) -> set[str]:
 def _cluster(changes: tuple[tuple[str, str], ...], nodes: int) -> tuple[bytes, dict[str, bytes]]:
     with TemporaryDirectory() as folder:
         cluster = spec.load(spec_of(Scenario("", world={"nodes": nodes}, spec=dict(changes)), Path(folder)))
-    files = {domain_file(vm.name, hashlib.sha256(vm.domain_xml).hexdigest()): vm.domain_xml for vm in cluster.vms}
+    files = {
+        domain_file(vm.name, hashlib.sha256(vm.domain_xml).hexdigest(), vm.agent): vm.domain_xml for vm in cluster.vms
+    }
     return compiling.compile(cluster), files
 
 

@@ -79,6 +79,7 @@ ARROWS: dict[str, set[str] | None] = {
         "watching",
         "cib",
     },
+    "adopting": {"apply", "cib", "forget", "model", "observe", "ports", "problems"},
     "power": {"forget", "ports", "problems", "observe", "move", "rehearsal", "preflight", "history"},
     "verify": {"fencing_proof", "ports", "problems", "observe", "rehearsal", "cib"},
     "locks": {"ports", "problems", "observe", "rehearsal", "preflight"},

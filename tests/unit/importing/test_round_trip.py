@@ -30,7 +30,7 @@ def domains(cluster: Cluster) -> dict[str, bytes]:
     """The nodes' domain files."""
     made = {}
     for vm in cluster.vms:
-        path = names.domain_file(vm.name, hashlib.sha256(vm.domain_xml).hexdigest())
+        path = names.domain_file(vm.name, hashlib.sha256(vm.domain_xml).hexdigest(), vm.agent)
         made[path.rsplit("/", 1)[-1]] = vm.domain_xml
     return made
 
