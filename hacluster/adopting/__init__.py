@@ -4,7 +4,7 @@
 off the VM, lets the new agent find the guest, and gives the VM back only when everybody says the same.
 """
 
-from hacluster.adopting.findings import Question, check
-from hacluster.adopting.run import Adopted, Asked, adopt, ask
+from hacluster.adopting.asking import Asked, ask
+from hacluster.adopting.run import Adopted, adopt
 
-__all__ = ["Adopted", "Asked", "Question", "adopt", "ask", "check"]
+__all__ = ["Adopted", "Asked", "adopt", "ask"]

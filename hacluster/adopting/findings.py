@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lxml import etree
-
 from hacluster.cib import names
 from hacluster.cib.simulate import Action
 from hacluster.model import Vm
 from hacluster.observe import Observation, VmView
 from hacluster.ports import Domain, HeldLock, HostFacts
 from hacluster.problems import Problem, kind
-
-MARK = "hactl-adopts"
-"""Ends the id of the setting by which hactl takes Pacemaker's hands off a VM while its agent changes."""
 
 NOT_THERE = kind(
     "HA290",
@@ -208,19 +203,3 @@ def _identity(vm: Vm, seen: Observation, node: str) -> Iterator[Problem]:
         )
     if domain.state not in ("running", "paused", "idle", "in shutdown"):
         yield NOT_THERE(f"the guest is {domain.state}", where=where, remedy=f"hactl vm show {vm.name}")
-
-
-def runs_under(cib: etree._Element, vm: str) -> tuple[str, bool, bool]:
-    """The agent that a CIB has a VM under (empty: it has none), whether hactl's mark is on it, and whether somebody
-    else has taken Pacemaker's hands off it."""
-    primitive = cib.find(f"./configuration/resources/primitive[@id='{vm}']")
-    if primitive is None or primitive.get("type") != "VirtualDomain":
-        return "", False, False
-    marked = unmanaged = False
-    for pair in primitive.iterfind("meta_attributes/nvpair"):
-        off = pair.get("value", "").lower() in ("false", "no", "off", "n", "0")
-        if pair.get("id", "").endswith(MARK):
-            marked = True
-        elif (pair.get("name"), off) in (("is-managed", True), ("maintenance", False)):
-            unmanaged = True
-    return primitive.get("provider", ""), marked, unmanaged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
@@ -133,14 +133,14 @@ def note(world: World, prepared: Prepared) -> Noted:
     told = [f"{change.kind} {change.noun} {change.ident}" for change in prepared.plan.changes]
     made = record.Record(
         at=world.clock.wall(),
-        by=f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}",
+        by=author(),
         # The push itself counts as one more change.
         epoch=prepared.plan.planned[1] + 1,
         told=tuple(told),
         before=etree.tostring(configuration(prepared.before), encoding="unicode"),
         after=etree.tostring(configuration(desired), encoding="unicode"),
         wanted=prepared.wanted,
-        files=_dropped(world, prepared, desired),
+        files=dropped(world, prepared.before, desired, [each.node for each in prepared.deliveries]),
         undoes=prepared.undoes,
         ancestors=earlier[: 2 * record.KEPT],
     )
@@ -152,10 +152,15 @@ def note(world: World, prepared: Prepared) -> Noted:
     return Noted(name, nodes, made.ancestors[record.KEPT - 1 :])
 
 
-def _dropped(world: World, prepared: Prepared, desired: etree._Element) -> dict[str, str]:
+def author() -> str:
+    """Who applies, for the record: user@host."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+
+
+def dropped(world: World, before: etree._Element, after: etree._Element, nodes: Iterable[str]) -> dict[str, str]:
     """The domain files that are named before the push and not after it, as the first node that answers has them."""
-    gone = sorted(delivery.named(prepared.before) - delivery.named(desired))
-    for node in (each.node for each in prepared.deliveries):
+    gone = sorted(delivery.named(before) - delivery.named(after))
+    for node in nodes:
         there = world.hosts.read(node, gone) if gone else {}
         if not isinstance(there, Unknown):
             return {path: content.decode(errors="replace") for path, content in there.items()}

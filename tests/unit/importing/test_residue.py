@@ -10,7 +10,7 @@ from lxml import etree
 from hacluster.cib import compare
 from hacluster.cib import compile as compiler
 from hacluster.cib.merge import merge, owned
-from hacluster.cib.residue import Entry, between, lay_over, parse
+from hacluster.cib.residue import Entry, between, for_vms, lay_over, parse
 from hacluster.problems import Refused
 from tests.unit.cib import clusters
 from tests.unit.importing.test_round_trip import LIBRARY
@@ -96,3 +96,24 @@ def test_one_property_is_kept_without_its_set() -> None:
     assert [entry for entry, _ in left.kept] == [Entry("crm_config", "property:no-quorum-policy")]
     over = lay_over(mine, parse(left.as_bytes()))
     assert [p.get("value") for p in over.iterfind(".//nvpair[@name='no-quorum-policy']")] == ["stop"]
+
+
+def test_what_a_vm_needs_to_be_the_specs_comes_out_of_the_residue_and_nothing_else() -> None:
+    """A cluster without anything of the guard: only what can stand without it is freed."""
+    mine = compiled()
+    vm = mine.find(".//primitive[@type='VirtualDomain']").get("id")
+    theirs = deepcopy(mine)
+    theirs.find(f".//primitive[@id='{vm}']").set("provider", "heartbeat")
+    tags = [tag for tag in mine.findall(".//tags/tag") if tag.find(f"obj_ref[@id='{vm}']") is not None]
+    for each in (*theirs.findall(".//tags/tag"), *theirs.findall(".//constraints/*")):
+        if each.get("id") in {tag.get("id") for tag in tags} or "vm-on" in str(dict(each.attrib)):
+            each.getparent().remove(each)
+    left = between(mine, theirs)
+    freed = {entry.key for entry in for_vms(mine, left, [vm])}
+    assert vm in freed
+    assert {tag.get("id") for tag in tags} <= freed
+    assert {entry.key for entry in left.withheld} == freed - {vm}, "everything that it hangs on is there"
+    storage = next(clone for clone in theirs.findall(".//resources/clone") if clone.get("id") != "dlm-clone")
+    storage.getparent().remove(storage)
+    gone = {entry.key for entry in for_vms(mine, between(mine, theirs), [vm])}
+    assert not any(storage.get("id") in key for key in gone), "no constraint would refer to what is not there"
