@@ -20,6 +20,7 @@ help:
 	@echo "make scenarios  every scenario file that a lab can stage, played on one (root; an hour)"
 	@echo "make mutants  each line of the guard deleted or turned round must make some test fail"
 	@echo "make chaos  random faults on the lab, watched from outside: no VM may run twice (root)"
+	@echo "make fuzz   20,000 broken CIBs and specs (INPUTS=1000000 for more): each is taken, or refused with a Problem"
 	@echo "make search  the simulator and the scheduler's grid at length, another seed each time"
 	@echo "make bench  hactl beside virsh and pcs, side by side in one run (root)"
 	@echo "make lint   ruff and mypy"
@@ -109,6 +110,11 @@ chaos: venv
 
 # Needs no cluster, and some minutes; SEARCH=1000 looks longer.
 SEARCH ?= 300
+INPUTS := 20000
+.PHONY: fuzz
+fuzz: venv
+	HACLUSTER_FUZZ=$(INPUTS) $(BIN)/pytest -q -p no:cacheprovider tests/unit/importing/test_fuzz.py
+
 .PHONY: search
 search: venv
 	HACLUSTER_DEEP=$(SEARCH) $(BIN)/pytest -q -p no:cacheprovider tests/scenarios tests/oracle

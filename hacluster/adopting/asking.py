@@ -91,7 +91,9 @@ def _others(merged: merge.Merged, vms: tuple[Vm, ...], live: etree._Element) -> 
                 about.add(each.get("id", ""))
     others = [change for change in merged.changes if change.id not in about and change.kind != "adopt"]
     shown = [f"{change.kind} {change.id}" for change in others if change.id != names.MANIFEST]
-    shown += [f"meet what somebody else did to {each.id}" for each in merged.theirs if each.kind != "addition"]
+    # What somebody else did to the VM itself is known to whoever names it; the whole of it becomes the spec's.
+    met = [each.id for each in merged.theirs if each.kind != "addition" and each.id not in mine]
+    shown += [f"meet what somebody else did to {id_}" for id_ in met]
     if not shown:
         return []
     said = f"the spec would also {', '.join(shown[:5])}"

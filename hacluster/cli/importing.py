@@ -194,7 +194,7 @@ def _show(made: Imported, file: Path, dry_run: bool) -> None:
     table = table_of("", "section", "element", "why")
     for each in made.fates:
         if each.fate != "owned":
-            table.add_row(each.fate, each.entry.section, escape(each.entry.key), escape(each.why))
+            table.add_row(each.fate, _plain(each.entry.section), _plain(each.entry.key), _plain(each.why))
     if table.row_count:
         render.out.print(table)
         render.out.print()
@@ -203,6 +203,11 @@ def _show(made: Imported, file: Path, dry_run: bool) -> None:
     verb = "would be written" if dry_run else "written"
     render.out.print(f"{counts}; {verb}: {_list(made.files, file.parent)}", markup=False)
     render.out.print(f"next: hactl check {file}, then hactl plan {file}", markup=False)
+
+
+def _plain(text: str) -> str:
+    """A stranger's text for a table: no markup, and nothing that could disturb a terminal."""
+    return escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 def _list(names: Iterable[str], folder: Path) -> str:

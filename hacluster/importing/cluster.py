@@ -8,7 +8,7 @@ from typing import Any
 
 from hacluster.cib import names
 from hacluster.importing.sources import Sources, addresses
-from hacluster.importing.view import View
+from hacluster.importing.view import View, seconds
 from hacluster.spec.names import host_or_address, of_node
 from hacluster.spec.scalars import one_line
 from hacluster.spec.table import PROOF_AGE
@@ -17,13 +17,12 @@ from hacluster.spec.values import CLUSTER_NAME
 NAMELESS = "cluster"
 CONTROLD = ("ocf", "pacemaker", "controld")
 LOCKSPACE = ("ocf", "hacluster", "lockspace")
+REMOTE = ("ocf", "pacemaker", "remote")
 HEARTBEAT = ("ocf", "heartbeat", "VirtualDomain")
 GUARDED = ("ocf", "hacluster", "VirtualDomain")
 
-WRITTEN_BY_PACEMAKER = frozenset(
-    {"dc-version", "cluster-infrastructure", "have-watchdog", "last-lrm-refresh", "cluster-name"}
-)
-"""Properties that Pacemaker and its tools set by themselves; the name has its own place in the spec."""
+WRITTEN_BY_PACEMAKER = frozenset({"dc-version", "cluster-infrastructure", "have-watchdog", "last-lrm-refresh"})
+"""Properties that Pacemaker and its tools set by themselves."""
 
 
 def head(view: View) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def properties(view: View, compiled: Mapping[str, str]) -> dict[str, str]:
 
 
 def nodes(view: View, sources: Sources) -> dict[str, dict[str, Any]]:
-    """The tables [nodes.*]. Pacemaker's remote nodes are resources and none of these."""
+    """The tables [nodes.*]: members, and remote nodes by the resources that connect to them."""
     at, dialled = addresses(sources.corosync), _migration_hosts(view)
     made: dict[str, dict[str, Any]] = {}
     for node in view.nodes:
@@ -73,8 +72,15 @@ def nodes(view: View, sources: Sources) -> dict[str, dict[str, Any]]:
         made[name] = {"addresses": list(known or (name,))}
         if re.fullmatch("[1-9][0-9]{0,8}", node.get("id", "")):
             made[name]["id"] = int(node.get("id"))
+    for connection in view.of(REMOTE):
+        server, pause = connection.parameters.get("server", ""), connection.parameters.get("reconnect_interval", "")
+        if of_node(connection.id) is None and connection.wrapped == "alone" and host_or_address(server) is None:
+            made[connection.id] = {"addresses": [server], "remote": True}
+            if (interval := seconds(pause)) is not None:
+                made[connection.id]["reconnect"] = f"{interval}s"
+    for name, table in made.items():
         if name in dialled:
-            made[name]["migration_host"] = dialled[name]
+            table["migration_host"] = dialled[name]
     return made
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from hacluster.cib.fence_devices import SECRET, as_host_map
 from hacluster.importing.view import Primitive, View, seconds
 from hacluster.spec.check_fencing import is_secret
 from hacluster.spec.names import of_resource
 from hacluster.spec.table import FENCE_DEVICE
 
-HOST_LIST, DELAY, IN_STORE = "pcmk_host_list", "pcmk_delay_base", "lrm://"
+HOST_LIST, HOST_MAP, DELAY, DELAY_MAX = "pcmk_host_list", "pcmk_host_map", "pcmk_delay_base", "pcmk_delay_max"
 _TAKEN = frozenset(field.name for field in FENCE_DEVICE.fields)
 
 
@@ -42,18 +43,24 @@ def levels(view: View, nodes: dict[str, dict[str, Any]], devices: dict[str, dict
 
 def _device(device: Primitive, nodes: dict[str, dict[str, Any]], secrets: dict[str, bytes]) -> dict[str, Any]:
     made: dict[str, Any] = {"agent": device.agent[2], "targets": _targets(device, nodes)}
-    delay = seconds(device.parameters.get(DELAY))
-    if delay is not None:
-        made["delay"] = f"{delay}s"
+    ours = {HOST_LIST}
+    for key, name in (("delay", DELAY), ("delay_max", DELAY_MAX)):
+        if (wait := seconds(device.parameters.get(name))) is not None:
+            made[key] = f"{wait}s"
+            ours.add(name)
+    ports = dict(entry.partition(":")[::2] for entry in device.parameters.get(HOST_MAP, "").split(";"))
+    if ports.keys() <= set(made["targets"]) and as_host_map(ports) == device.parameters.get(HOST_MAP):
+        made["ports"] = ports
+        ours.add(HOST_MAP)
     for name, value in device.parameters.items():
-        if name in _TAKEN or name == HOST_LIST or (name == DELAY and delay is not None) or not value:
+        if name in _TAKEN or name in ours or not value:
             continue
         if not is_secret(name):
             made[name] = value
         elif re.fullmatch("[A-Za-z0-9_-]+", name):
             file = f"secrets/{device.id}.{name}"
             made[name] = f"file:{file}"
-            if value != IN_STORE:
+            if value != SECRET:
                 secrets[file] = value.encode()
     return made
 
@@ -61,6 +68,6 @@ def _device(device: Primitive, nodes: dict[str, dict[str, Any]], secrets: dict[s
 def _targets(device: Primitive, nodes: dict[str, dict[str, Any]]) -> list[str]:
     """The nodes that it fences, as far as it names them; all of them where its agent finds out by itself."""
     listed = re.split(r"[\s,;]+", device.parameters.get(HOST_LIST, "").strip())
-    mapped = [entry.partition(":")[0] for entry in re.split(r"[\s;]+", device.parameters.get("pcmk_host_map", ""))]
+    mapped = [entry.partition(":")[0] for entry in re.split(r"[\s;]+", device.parameters.get(HOST_MAP, ""))]
     named = [name for name in dict.fromkeys((*listed, *mapped)) if name in nodes]
     return named or list(nodes)

@@ -49,7 +49,7 @@ def propose(view: View, sources: Sources, library: Library) -> tuple[Proposal, e
     nodes = cluster.nodes(view, sources)
     devices = fencing.devices(view, nodes, made.secrets)
     fencing.levels(view, nodes, devices)
-    mounts = storage.file_systems(view)
+    mounts = storage.declared(view)
     found = vms.find(view, sources, nodes, mounts)
     made.reasons.update(found.reasons)
     made.domains.update(found.files)

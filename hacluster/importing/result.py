@@ -14,8 +14,8 @@ from hacluster.cib.templates import Library
 from hacluster.importing import toml
 from hacluster.importing.proposal import Proposal, propose
 from hacluster.importing.sources import Sources, addresses
+from hacluster.importing.storage import UNKNOWN_DIRECTORY, UNKNOWN_SERVER
 from hacluster.importing.view import view
-from hacluster.importing.vms import UNKNOWN_DIRECTORY
 from hacluster.problems import Problem, Refused, kind
 
 NOT_THE_SAME = kind(
@@ -168,9 +168,14 @@ def _notes(proposal: Proposal, sources: Sources) -> dict[str, list[str]]:
         ]
     for name, table in proposal.tables.get("storage", {}).items():
         if table["type"] == "gfs2":
+            device = f"/dev/{table['volume_group']}/{table['logical_volume']}"
             notes[f"storage.{name}"] = [
                 "Not in the CIB: lock_table and journals, which the file system itself knows:",
-                f"`tunegfs2 -l {table['device']}` and `gfs2_edit -p journals {table['device']}`.",
+                f"`tunegfs2 -l {device}` and `gfs2_edit -p journals {device}`.",
+            ]
+        elif table.get("server") == UNKNOWN_SERVER:
+            notes[f"storage.{name}"] = [
+                "Not in the CIB: whose export it is, and by which version; each node mounts it."
             ]
         elif table.get("directory", "").startswith(f"{UNKNOWN_DIRECTORY}/"):
             notes[f"storage.{name}"] = ["VMs stand on it, and none of their disks says where its devices lie."]
@@ -185,6 +190,10 @@ def _notes(proposal: Proposal, sources: Sources) -> dict[str, list[str]]:
     if proposal.tables["cluster"]["name"] == "cluster":
         notes["cluster"] = [
             "The CIB does not say the cluster's name: write corosync's (cluster_name in corosync.conf)."
+        ]
+    if "reserved_memory" in proposal.tables.get("placement", {}):
+        notes["placement"] = [
+            "The nodes' memory and CPUs are what Pacemaker has for VMs: nothing is kept back of these."
         ]
     if proposal.tables.get("libvirt", {}).get("watchdog"):
         notes["libvirt"] = ["Not in the CIB: the watchdog's device."]

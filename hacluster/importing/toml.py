@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_NAMED = ("nodes", "fence_devices", "storage", "networks", "affinity", "anti_affinity", "start_order", "vms")
+_NAMED = ("nodes", "fence_devices", "storage", "networks", "vms", "groups", "affinity", "anti_affinity", "start_order")
 _TITLES = {
     "cluster": "The cluster",
     "nodes": "Hosts",
@@ -19,11 +19,12 @@ _TITLES = {
     "libvirt": "How libvirt is set up on every host",
     "storage": "Shared storage",
     "networks": "Bridges that exist on every host",
+    "vms": "Virtual machines",
     "placement": "How VMs are spread over the hosts",
+    "groups": "Groups of VMs, for the rules below",
     "affinity": "VMs that run on one host",
     "anti_affinity": "VMs that run on different hosts",
-    "start_order": "VMs that start one after another",
-    "vms": "Virtual machines",
+    "start_order": "What starts after what",
 }
 
 
@@ -37,7 +38,7 @@ def write(tables: Mapping[str, Any], head: Sequence[str] = (), notes: Mapping[st
         lines += ["", f"# --- {title}", *(_comment(line) for line in said.get(part, ()))]
         if part in _NAMED:
             if not tables[part]:
-                lines += [f"[{part}]"]
+                lines += [f"[{part}]", ""]
             for name, table in tables[part].items():
                 path = f"{part}.{_key(name)}"
                 lines += [*(_comment(line) for line in said.get(f"{part}.{name}", ())), *_table(path, table), ""]
@@ -67,8 +68,8 @@ def _table(path: str, table: Mapping[str, Any]) -> Iterator[str]:
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, int | float):
+        return repr(value)
     if isinstance(value, dict):
         inside = ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items())
         return f"{{ {inside} }}" if inside else "{}"
@@ -82,5 +83,6 @@ def _key(key: str) -> str:
 
 
 def _string(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's, but for the one control character that JSON lets stand."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+    """A basic string: JSON's escapes are TOML's. What could disturb a terminal is escaped, too."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in quoted)

@@ -15,6 +15,7 @@ from lxml import etree
 
 from hacluster.cib import names
 from hacluster.cib.compile import MIGRATE_MARGIN, MINIMAL_MIGRATE_TO, MINIMAL_STOP, STOP_MARGIN
+from hacluster.importing import storage
 from hacluster.importing.cluster import GUARDED, HEARTBEAT
 from hacluster.importing.sources import Sources
 from hacluster.importing.view import Primitive, View, seconds
@@ -22,8 +23,6 @@ from hacluster.spec import domainfile
 from hacluster.spec.names import of_resource
 
 SCORE = 1_000_000
-UNKNOWN_DIRECTORY = "/dev/hactl-import"
-"""Stands for the folder of a storage that a VM is tied to and no disk lies on: only an admin knows it."""
 
 
 @dataclass(slots=True)
@@ -40,8 +39,7 @@ class Found:
 def find(view: View, sources: Sources, nodes: Mapping[str, Any], mounts: Mapping[str, dict[str, Any]]) -> Found:
     """All VMs. `mounts` are the file systems; `reasons` say of each VM left out why."""
     found = Found()
-    tags = _tags(view)
-    places = _places(view)
+    tags, places, homes = _tags(view), _places(view), _homes(view, nodes)
     described = []
     for vm in view.of(GUARDED, HEARTBEAT):
         domain = _domain(vm, sources, found)
@@ -51,9 +49,14 @@ def find(view: View, sources: Sources, nodes: Mapping[str, Any], mounts: Mapping
         found.files[f"domains/{vm.id}.xml"] = content
         for bridge in _texts(element, "devices/interface/source", "bridge"):
             found.networks.setdefault(_network(bridge), {"bridge": bridge})
-        joined = tags.get((vm.id, "hacluster" if vm.agent == GUARDED else "heartbeat"), "")
-        _blocks(element, _storages(joined, {**mounts, **found.storages}), mounts, found.storages)
+        agent = "hacluster" if vm.agent == GUARDED else "heartbeat"
+        joined = tags.get((vm.id, agent), "")
         described.append((vm, joined))
+        known = {**mounts, **found.storages}
+        missing = [name for name in _storages(joined, known) if name not in known]
+        home = homes.get(names.vms_on((), agent).removesuffix("nothing") + joined)
+        locked = vm.parameters.get("handover") == "running" or bool(missing)
+        found.storages |= storage.of_disks(element, missing, known, home, locked)
     for vm, joined in described:
         table: dict[str, Any] = {"domain_xml": f"domains/{vm.id}.xml"}
         if vm.agent == HEARTBEAT:
@@ -62,7 +65,7 @@ def find(view: View, sources: Sources, nodes: Mapping[str, Any], mounts: Mapping
             table["storage"] = named
         for name in named:
             if name not in mounts and name not in found.storages and of_resource(name) is None:
-                found.storages[name] = {"type": "block", "directory": f"{UNKNOWN_DIRECTORY}/{name}"}
+                found.storages[name] = storage.unexplained(name)
         _policy(vm, table)
         _placement(vm.id, places, nodes, table)
         found.vms[vm.id] = table
@@ -203,19 +206,18 @@ def _storages(joined: str, known: Mapping[str, Any]) -> list[str]:
     return [joined]
 
 
-def _blocks(
-    domain: etree._Element, tagged: list[str], mounts: Mapping[str, dict[str, Any]], storages: dict[str, dict[str, Any]]
-) -> None:
-    """Add a storage for block devices that lie in no other, under the name that a tag has for it."""
-    folders = dict.fromkeys(path.rpartition("/")[0] for path in _texts(domain, "devices/disk/source", "dev"))
-    tops = [table["mount"] for table in mounts.values()] + [table["directory"] for table in storages.values()]
-    missing = [name for name in tagged if name not in mounts and name not in storages]
-    for folder in folders:
-        if not folder or any(folder == top or folder.startswith(f"{top}/") for top in tops):
-            continue
-        name = missing.pop(0) if missing else re.sub("[^A-Za-z0-9_]+", "_", f"luns{folder}")[:60]
-        if of_resource(name) is None and name not in storages:
-            storages[name] = {"type": "block", "directory": folder}
+def _homes(view: View, nodes: Mapping[str, Any]) -> dict[str, str]:
+    """By tag, the one node that its VMs are bound to, because they are kept off all others by the tag's constraints."""
+    avoided: dict[str, set[str]] = {}
+    for each in view.cib.iterfind("configuration/constraints/rsc_location"):
+        node = each.get("node", "")
+        if each.get("score") == "-INFINITY" and each.get("id") == names.avoids(each.get("rsc", ""), node):
+            avoided.setdefault(each.get("rsc", ""), set()).add(node)
+    left = {tag: set(nodes) - away for tag, away in avoided.items() if tag.startswith(_PREFIXES)}
+    return {tag: next(iter(home)) for tag, home in left.items() if len(home) == 1}
+
+
+_PREFIXES = tuple(names.vms_on((), agent).removesuffix("nothing") for agent in ("hacluster", "heartbeat"))
 
 
 def _network(bridge: str) -> str:

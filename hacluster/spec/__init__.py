@@ -97,7 +97,7 @@ def tentative(raw: Table, files: Mapping[str, bytes] = MappingProxyType({})) -> 
     return build.cluster(draft, guests, Path()), tuple(found)
 
 
-_PARTS = ("vms.", "storage.", "networks.", "fence_devices.")
+_PARTS = ("vms.", "storage.", "networks.", "fence_devices.", "affinity.", "anti_affinity.", "start_order.")
 
 
 def _whole(read: Table) -> dict[str, Any]:

@@ -132,6 +132,10 @@ def _fencing(made: dict[str, Any], draw: st.DrawFn) -> None:
         device |= draw(st.dictionaries(st.sampled_from(["lanplus", "cipher", "username", "port"]), words, max_size=2))
         if draw(st.booleans()):
             device["delay"] = f"{draw(st.integers(0, 90))}s"
+        if draw(st.booleans()):
+            device["delay_max"] = f"{draw(st.integers(91, 190))}s"
+        if draw(st.booleans()):
+            device["ports"] = {name: draw(st.sampled_from(["1", "out-7", "a.b"]))}
         if not levels or draw(st.booleans()):
             device["targets"] = [name]
         if levels:
