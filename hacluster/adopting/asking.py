@@ -10,7 +10,7 @@ from hacluster.adopting.findings import Question, acts, check
 from hacluster.adopting.marks import marked, runs_under
 from hacluster.apply import delivery
 from hacluster.apply.delivery import Delivery
-from hacluster.apply.prepare import Sight, look
+from hacluster.apply.sight import Sight
 from hacluster.cib import compile as compiler
 from hacluster.cib import merge, names, simulate
 from hacluster.cib.difference import Change
@@ -58,7 +58,7 @@ def ask(world: World, cluster: Cluster, vms: tuple[str, ...], wanted: str) -> As
     """Look at everything, change nothing. `cluster` is the spec with what concerns the VMs taken out of its residue."""
     chosen = tuple(vm for vm in cluster.vms if vm.name in vms)
     compiled = compiler.compile_element(cluster)
-    sight = look(world, [node.name for node in cluster.nodes])
+    sight = Sight(world, tuple(node.name for node in cluster.nodes))
     raw, live, seen = sight.raw, sight.live, sight.seen
     under = {vm.name: runs_under(live, vm.name) for vm in chosen}
     questions = tuple(Question(vm, seen.vm(vm.name), *under[vm.name]) for vm in chosen)
