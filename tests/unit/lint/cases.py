@@ -97,9 +97,10 @@ FENCING = (
          (('class="stonith" type="fence_ipmilan"', 'class="stonith" type="fence_scsi"'), *NO_SBD),
          ("bmc-n1",), ("bmc-n1, bmc-n2 and bmc-n3",)),
     Case("HA807", "the default is too short", (('name="stonith-timeout" value="120s"', 'name="stonith-timeout" '
-         'value="40s"'),), ("sbd",), ("40 s",)),
+         'value="40s"'),), ("sbd",), ("40 s", "stonith-timeout=58s")),
     Case("HA807", "the device's own bound", (parameter("bmc-n1", "ip", "pcmk_reboot_timeout", "30s"),
-         parameter("bmc-n1", "lanplus", "power_wait", "45")), ("bmc-n1",), ("45 s and is given 30 s",)),
+         parameter("bmc-n1", "lanplus", "power_wait", "45")), ("bmc-n1",), ("45 s and is given 30 s",
+         "pcmk_reboot_timeout=…")),
     Case("HA807", "the watchdog", (prop("stonith-watchdog-timeout", "150s"),), ("stonith-timeout",)),
     Case("HA808", "two nodes", TWO_NODES, ("priority-fencing-delay",)),
     Case("HA809", "wait_for_all off", (), ("corosync.conf",),
