@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -107,3 +108,35 @@ def test_what_is_no_cib_of_ours_is_a_problem(tmp_path: Path, content: bytes, cod
 def test_a_file_that_cannot_be_read_is_a_problem(arguments: list[str]) -> None:
     done = hactl("import", *arguments)
     assert (done.returncode, "HA285" in done.stderr) == (1, True), done.stderr
+
+
+OLD = """<cib crm_feature_set="3.0.5" validate-with="pacemaker-{schema}" epoch="5" num_updates="0" admin_epoch="0">
+ <configuration>
+  <crm_config><cluster_property_set id="cib-bootstrap-options"><nvpair id="o" name="stonith-enabled" value="true"/>
+   <nvpair id="s" name="default-resource-stickiness" value="100"/></cluster_property_set></crm_config>
+  <nodes><node id="1" uname="a" type="normal"/><node id="2" uname="b" type="normal"/></nodes>
+  <resources><primitive id="p" class="ocf" provider="pacemaker" type="Stateful"><operations>
+   <op id="m" name="monitor" interval="10" requires="quorum"/></operations></primitive></resources>
+  <constraints/>
+ </configuration><status/></cib>"""
+
+
+@pytest.mark.tools
+@pytest.mark.skipif(shutil.which("cibadmin") is None, reason="needs Pacemaker's cibadmin")
+@pytest.mark.parametrize("schema", ["1.2", "2.0", "2.5"])
+def test_a_cib_of_an_old_pacemaker_is_imported_in_todays_words(tmp_path: Path, schema: str) -> None:
+    (tmp_path / "old.xml").write_text(OLD.format(schema=schema))
+    done = hactl("import", tmp_path / "old.xml", "-o", tmp_path / "made")
+    assert done.returncode == 0, done.stderr
+    spec = (tmp_path / "made" / "cluster.toml").read_text()
+    assert "stickiness = 100" in spec, "what was a property is a default of resources now"
+    assert "default-resource-stickiness" not in spec
+    assert (tmp_path / "old.xml").read_text() == OLD.format(schema=schema), "the file itself is not touched"
+
+
+@pytest.mark.tools
+@pytest.mark.skipif(shutil.which("cibadmin") is None, reason="needs Pacemaker's cibadmin")
+def test_an_old_cib_that_breaks_its_own_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.xml").write_text(OLD.format(schema="1.2").replace("<constraints/>", "<nonsense/>"))
+    done = hactl("import", tmp_path / "old.xml")
+    assert (done.returncode, "HA284" in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
