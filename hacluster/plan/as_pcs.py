@@ -55,6 +55,12 @@ class _Translation:
             self._removal("resources", old) for old, new in changed["resources"] if old is not None and new is None
         )
         yield from self._properties()
+        yield from (
+            words
+            for old, new in self._changed("nodes")
+            if old is not None and new is not None
+            for words in _room(old, new)
+        )
         for name in ("rsc_defaults", "op_defaults"):
             for old, new in changed[name]:
                 yield from self._defaults(name, old, new)
@@ -329,6 +335,13 @@ def _operation(op: etree._Element) -> Words:
 
 def _members(tag: etree._Element) -> list[str]:
     return [str(ref.get("id")) for ref in elements(tag)]
+
+
+def _room(old: etree._Element, new: etree._Element) -> Iterator[Words]:
+    """What a node has for VMs. Nothing else of a node is a configuration's to change."""
+    before, after = (_pairs(e.find("utilization")) if e.find("utilization") is not None else {} for e in (old, new))
+    if changed := _settings(before, after):
+        yield ("pcs", "node", "utilization", str(new.get("uname")), *changed)
 
 
 def _create(section: str, new: etree._Element) -> Words:

@@ -148,6 +148,9 @@ EDITS = {
             '<rsc_order id="m" first="web" first-action="stop" then="db" then-action="start" symmetrical="false"/></x>'
         )
     ),
+    "what a node has": lambda cib: cib.find("configuration/nodes/node").append(
+        etree.fromstring('<utilization id="nu"><nvpair id="nu1" name="memory" value="5"/></utilization>')
+    ),
     "utilization": lambda cib: cib.find(".//primitive[@id='web']").append(
         etree.fromstring('<utilization id="u"><nvpair id="u1" name="memory" value="5"/></utilization>')
     ),
