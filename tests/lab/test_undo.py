@@ -49,7 +49,7 @@ def test_a_plans_file_does_what_it_said_and_then_nothing_is_left(admin: Admin) -
 
 def test_the_same_file_a_second_time_is_stale_and_says_since_what(admin: Admin) -> None:
     said = admin.refused("apply", PLAN, code="HA342")
-    assert "add VM web" in said
+    assert "add fence device ipmi-n1" in said
 
 
 def test_a_foreign_change_between_plan_and_apply_is_named_and_kept(admin: Admin) -> None:
