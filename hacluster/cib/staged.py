@@ -53,7 +53,7 @@ def run(cib: etree._Element, places: Mapping[str, Iterable[str]]) -> None:
         described = templates.get(primitive.get("template"), primitive)
         agent = {key: described.get(key) for key in ("class", "provider", "type") if described.get(key)}
         every = _interval(primitive) or _interval(described) or _FALLBACK
-        for node in nodes:
+        for node in (each for each in nodes if each in histories):
             holder = etree.SubElement(histories[node], "lrm_resource", {"id": name, **agent})
             etree.SubElement(holder, "lrm_rsc_op", _monitored(name, node, call, round((seconds(every) or 0) * 1000)))
 
