@@ -41,8 +41,6 @@ def _arrows(draft: dict[str, Any]) -> Mapping[Place, Iterable[Place]]:
                     arrows.setdefault(vm, []).append((table["where"], i))
                 if i:
                     arrows.setdefault((table["where"], i - 1), []).append(vm)
-            if not step and 0 < i < len(steps) - 1:
-                arrows.setdefault((table["where"], i - 1), []).append((table["where"], i))
     return arrows
 
 

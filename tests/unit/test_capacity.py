@@ -137,6 +137,16 @@ class TestForecast:
         assert again.before == placed
         assert again.actions == ()
 
+    @pytest.mark.parametrize(("fenced", "counted", "expected"), [(True, set(), "down"), (False, {"n1"}, "member")])
+    def test_a_node_that_nobody_fenced_still_counts_as_running_its_vms(
+        self, fenced: bool, counted: set[str], expected: str
+    ) -> None:
+        document = compiled(names="a")
+        staged.run(document, {"a": ["n1"]})
+        staged.lose(document, ["n1"], fenced=fenced)
+        assert simulate.parse(ask(etree.tostring(document))).before["a"] == counted
+        assert document.find("status/node_state[@uname='n1']").get("expected") == expected
+
 
 SPEC = """
 [cluster]

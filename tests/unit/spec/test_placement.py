@@ -154,6 +154,15 @@ def test_a_vm_takes_more_of_its_host_than_its_guest_has() -> None:
             id="a preference that the other's avoidance makes void",
         ),
         pytest.param(
+            spec(
+                vm("p", 'placement = { prefer = { n1 = 5 }, avoid = ["n1"] }'),
+                vm("q"),
+                '[affinity.x]\nvms = ["p", "q"]',
+            ),
+            [("HA169", "vms.p.placement")],
+            id="one that contradicts itself is told once",
+        ),
+        pytest.param(
             spec('[affinity.x]\nvms = ["a", "b"]\n[affinity.y]\nvms = ["b", "a"]\nscore = 5'),
             [("HA194", "affinity.y")],
             id="each follows the other",
