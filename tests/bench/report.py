@@ -178,13 +178,12 @@ def compiling(console: Console, found: Compile) -> None:
 
 
 def compile_plot(found: Compile) -> str:
-    """How CPU time, wall time and memory grow, as SVG."""
+    """How CPU time and memory grow, as SVG; wall time would draw the other work on the machine."""
     return plot.svg(
         [
             plot.Panel(title, unit, found.points(what), found.line(what), (GOAL, bound))
             for title, unit, what, bound in (
                 ("hactl compile: CPU seconds by VMs", "s", "cpu", BOUND),
-                ("wall seconds by VMs, the best round", "s", "seconds", BOUND),
                 ("largest memory in MiB by VMs", "MiB", "memory", BOUND_MIB),
             )
         ]
