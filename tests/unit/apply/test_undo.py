@@ -89,9 +89,11 @@ def test_what_others_did_since_stays(world: FileWorld) -> None:
     applied(world, BOTH)
     world.types("pcs", "property", "set", "cluster-recheck-interval=11min")
     world.types("pcs", "resource", "meta", "web", "resource-stickiness=7")
+    world.types("pcs", "property", "set", "no-quorum-policy=stop")
     world.types("pcs", "resource", "create", "theirs", "ocf:pacemaker:Dummy")
     undone(world)
     live = world.live()
+    assert difference.properties(live)["no-quorum-policy"] == "stop", "also of a value that hactl set, but not then"
     assert difference.properties(live)["cluster-recheck-interval"] == "11min"
     assert live.xpath("//primitive[@id='web']/meta_attributes/nvpair[@name='resource-stickiness']/@value") == ["7"]
     assert live.xpath("//primitive[@id='theirs']")

@@ -148,12 +148,14 @@ def test_a_change_by_somebody_else_is_refused_and_named(running: FileWorld) -> N
 def test_another_cluster_with_the_same_numbers_is_another_cluster(running: FileWorld) -> None:
     """Set up anew, restored, or simply not the one that was planned for: its epoch may well be the same."""
     content = written(running, clusters.cluster(vms=TWO[:1]))
+    direct = applying.prepare(running, Vault(), clusters.cluster(vms=TWO[:1]))
     cib = running.live()
     cib.find(".//nvpair[@name='cluster-name']").set("value", "other")
     running.file.write_bytes(etree.tostring(cib))
-    with pytest.raises(Refused) as no:
-        read(running, content)
-    assert [problem.code for problem in found(no)] == ["HA342"]
+    for act in (lambda: read(running, content), lambda: run.push(running, direct)):
+        with pytest.raises(Refused) as no:
+            act()
+        assert [problem.code for problem in found(no)] == ["HA342"]
 
 
 def test_a_cluster_that_would_do_something_else_now_is_refused(running: FileWorld) -> None:
