@@ -50,8 +50,10 @@ def test_a_fault_is_shown_as_a_problem() -> None:
 
 @pytest.mark.parametrize("number", [2, 15])  # SIGINT, SIGTERM
 def test_a_signal_ends_in_a_problem(number: int) -> None:
-    hit = f"import os, hacluster.cli.main as m; m.app.command('x')(lambda: os.kill(os.getpid(), {number})); m.main()"
-    done = hactl("x", shell=f'"$1" -c "{hit}" x')
+    # A shell without job control has its background jobs ignore SIGINT, and these tests may run in one.
+    as_typed = "import os, signal; signal.signal(2, signal.default_int_handler)"
+    hit = f"import hacluster.cli.main as m; m.app.command('x')(lambda: os.kill(os.getpid(), {number})); m.main()"
+    done = hactl("x", shell=f'"$1" -c "{as_typed}; {hit}" x')
     assert done.returncode == 1
     assert done.stderr.startswith("error HA001 hactl: hactl was stopped by a signal\n    → hactl status\n")
 

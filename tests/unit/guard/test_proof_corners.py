@@ -190,8 +190,13 @@ def test_an_agents_marker_that_stands_in_nobodys_way(tmp_path: Path, pid: int) -
 
 
 def test_another_agents_marker(tmp_path: Path) -> None:
-    state.mark(UUID, ".agent", 1, str(tmp_path))
-    assert proof.starting(UUID, str(tmp_path)) == "an agent is just starting it"
+    agent = subprocess.Popen(["sleep", "60"])  # not pid 1, which may be our own parent
+    try:
+        state.mark(UUID, ".agent", agent.pid, str(tmp_path))
+        assert proof.starting(UUID, str(tmp_path)) == "an agent is just starting it"
+    finally:
+        agent.kill()
+        agent.wait()
 
 
 # ---- the verdict
