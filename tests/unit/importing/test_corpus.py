@@ -1,8 +1,4 @@
-"""CIBs that others wrote: every one is imported without loss, says what the spec does not own, or is refused by name.
-
-They are Pacemaker's own scheduler cases, which lie beside the checkout and are not part of it (their licence is
-another); where they are not there, this module says so.
-"""
+"""CIBs that others wrote: each is imported without loss, says what the spec does not own, or is refused by name."""
 
 from __future__ import annotations
 
@@ -18,14 +14,13 @@ from hacluster.importing import Imported, Sources, import_cib
 from hacluster.importing.proposal import propose
 from hacluster.importing.view import view
 from hacluster.problems import Refused
+from tests.corpus import CIBS, needs_corpus
 from tests.unit.importing.test_round_trip import LIBRARY
 
-CORPUS = Path(__file__).parents[4] / "shared" / "corpus"
-CIBS = sorted(CORPUS.glob("*.xml"))
 ANY = "99.0.0"
 """A feature set that nothing is newer than: what is refused only for its age has to be sound all the same."""
 
-pytestmark = pytest.mark.skipif(not CIBS, reason=f"the corpus is not beside the checkout ({CORPUS})")
+pytestmark = needs_corpus
 
 
 def imported(path: Path) -> tuple[etree._Element, Imported]:
