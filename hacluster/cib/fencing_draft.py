@@ -15,9 +15,13 @@ from hacluster.cib.draft import Draft, nvpair
 
 
 def add(draft: Draft) -> None:
-    """All devices, and the levels of each node that has more than one way to be fenced."""
+    """All devices that fence somebody, and the levels of each node that has more than one way to be fenced.
+
+    Without a list of its targets Pacemaker would ask a device itself whom it can fence.
+    """
     for device in draft.cluster.fence_devices:
-        _device(draft, device)
+        if device.targets:
+            _device(draft, device)
     for node in draft.cluster.nodes:
         _levels(draft, node)
 

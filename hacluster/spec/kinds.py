@@ -115,7 +115,7 @@ FAKE_FENCING = kind(
 IDLE_DEVICE = kind(
     "HA143",
     "A fence device that fences nobody",
-    "No node's levels name it and it has no targets, so Pacemaker would never use it.",
+    "No node's levels name it and it has no targets, so Pacemaker would never use it: it is left out.",
     severity="warning",
 )
 OPEN_SECRET = kind(

@@ -290,6 +290,14 @@ def test_a_shared_fence_device_may_run_anywhere() -> None:
     assert not document.xpath("//fencing-level")
 
 
+def test_a_fence_device_that_fences_nobody_is_left_out() -> None:
+    idle = model.FenceDevice("idle", "fence_pdu", ())
+    cluster = clusters.cluster()
+    made = compiler.compile_element(replace(cluster, fence_devices=(*cluster.fence_devices, idle)))
+    assert made.find(".//primitive[@id='idle']") is None
+    assert made.find(".//primitive[@class='stonith']") is not None
+
+
 def test_a_secret_never_stands_in_the_cib() -> None:
     given = parameters(cib(), "bmc-n1")
     assert given["password"] == "lrm://"
