@@ -6,7 +6,6 @@ sweep, which does, runs in a child of its own that nobody waits for.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 
@@ -16,10 +15,10 @@ from hacluster.guard.dlm import NL, DlmError
 from resource_agents import codes, lock_driver, standing_in
 from resource_agents.codes import ATTRIBUTE, ERR_INSTALLED, Failed
 from resource_agents.integrity import hook_problem
+from resource_agents.sweeping import sweep_alone
 from resource_agents.vm import DEFAULT_TIMEOUT, Deadline, environment
 
 WHO = "lockspace"
-SWEEP_LOCK = f"{state.RUN}/sweep"
 ASK = 10.0
 
 
@@ -56,7 +55,7 @@ def monitor(_deadline: Deadline) -> int:
     _stay()
     state.remove(standing_in.path())
     _keep_guard()
-    _sweep_in_background()
+    in_background(sweep_alone)
     return codes.SUCCESS
 
 
@@ -180,21 +179,6 @@ def _note_bare(record: dict[str, str]) -> dict[str, str]:
     if found and found != record.get("bare"):
         codes.log(WHO, f"no lease under the disks of {found}; a live move brings it back: hactl vm move", warning=True)
     return {**record, "bare": found}
-
-
-def _sweep_in_background() -> None:
-    in_background(sweep_alone)
-
-
-def sweep_alone() -> None:
-    """One at a time, as it may hang in the kernel as long as a dead node awaits its fencing. Raises BlockingIOError."""
-    with open(SWEEP_LOCK, "w", encoding="ascii") as alone:
-        fcntl.flock(alone.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        from resource_agents.reconcile import reconcile
-        from resource_agents.sweep import sweep
-
-        sweep()
-        reconcile()
 
 
 ACTIONS = {"start": start, "stop": stop, "monitor": monitor, "status": monitor}

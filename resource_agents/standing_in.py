@@ -15,6 +15,7 @@ import time
 from hacluster.guard import state
 from hacluster.guard.child import in_background, run
 from hacluster.guard.dlm import joined
+from resource_agents.sweeping import sweep_alone
 
 PACE = 20.0
 """Seconds between two sweeps: those of the clone's monitor."""
@@ -34,7 +35,6 @@ def begin(resource: str, refused: bool) -> None:
 
 
 def _stand_in(nonce: str, resource: str) -> None:
-    from resource_agents.lockspace import sweep_alone
     from resource_agents.sweep import present
 
     while True:

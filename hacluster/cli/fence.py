@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hacluster import fence_asking, fence_listing, fence_proving, rehearsal
+from hacluster import rehearsal
 from hacluster.cib import fence_devices
 from hacluster.cib import fencing as profiles
 from hacluster.cib.fence_parameters import Describe
@@ -17,8 +17,9 @@ from hacluster.cli.shell import Commands
 from hacluster.cli.world import World, connect
 from hacluster.edge.agents import InstalledAgents
 from hacluster.edge.fencing import NodeFencing
-from hacluster.fence_asking import Asked
-from hacluster.fence_proving import Trial
+from hacluster.fences import asking, listing, proving
+from hacluster.fences.asking import Asked
+from hacluster.fences.proving import Trial
 from hacluster.ports import Unknown
 from hacluster.problems import Refused, errors, kind
 from hacluster.rehearsal import Looked
@@ -50,10 +51,10 @@ def list_(node: str = NODE, as_json: bool = JSON) -> None:
     """List the fence devices: whom each fences and at which level, where it runs, and when it was proven to work."""
     looked = rehearsal.look(connect(node))
     if as_json:
-        render.json_out(fence_listing.to_json(looked))
+        render.json_out(listing.to_json(looked))
         return
     table = table_of("device", "agent", "fences", "may be used by", "runs on", "proven")
-    for row in fence_listing.rows(looked):
+    for row in listing.rows(looked):
         fenced = ", ".join(f"{each.node} (level {each.level})" if each.level else each.node for each in row.targets)
         table.add_row(
             row.device.name,
@@ -115,7 +116,7 @@ def test(
         None, "--really", metavar="NODE", help="switch this drained node off and on, and prove it", show_default=False
     ),
     wait: float = typer.Option(
-        fence_proving.WAIT, "--wait", metavar="SECONDS", help="with --really: how long the node may take to come back"
+        proving.WAIT, "--wait", metavar="SECONDS", help="with --really: how long the node may take to come back"
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="with --really: check everything, switch nothing"),
     node: str = NODE,
@@ -136,17 +137,17 @@ def test(
         _really(world, looked, really, wait, dry_run, as_json)
         return
     targets = _named(looked, nodes or [], device)
-    wanted = fence_asking.questions(looked.cib, looked.seen, targets, device)
+    wanted = asking.questions(looked.cib, looked.seen, targets, device)
     fencing = NodeFencing(world.runner)
     with Line("fence test") as line:
-        known = fence_asking.known_agents([each.device.agent for each in wanted], _describe(world))
-        answers = fence_asking.ask(fencing, wanted, known, line)
+        known = asking.known_agents([each.device.agent for each in wanted], _describe(world))
+        answers = asking.ask(fencing, wanted, known, line)
     found = (
-        *fence_asking.parameters(looked.cib, [question.device.name for question in wanted], known),
-        *fence_asking.judge(wanted, answers, looked.seen),
+        *asking.parameters(looked.cib, [question.device.name for question in wanted], known),
+        *asking.judge(wanted, answers, looked.seen),
     )
     if as_json:
-        render.json_out(fence_asking.to_json(answers, found))
+        render.json_out(asking.to_json(answers, found))
     else:
         render.out.print(_answers(answers) if answers else "there is nothing to ask")
         render.problems(found)
@@ -158,7 +159,7 @@ def _really(world: World, looked: Looked, target: str, wait: float, dry_run: boo
     with Line("fence test") as line:
         fencing = NodeFencing(world.runner)
         agents = [device.agent for device in fence_devices.devices(looked.cib)]
-        known = fence_asking.known_agents(agents, _describe(world))
+        known = asking.known_agents(agents, _describe(world))
         trial = Trial(world, fencing, target, known, line)
         if dry_run:
             found = trial.check(looked)
@@ -172,7 +173,7 @@ def _really(world: World, looked: Looked, target: str, wait: float, dry_run: boo
             render.out.print(f"nothing speaks against fencing {target} now; nothing was done")
         return
     if as_json:
-        render.json_out(fence_proving.to_json(done))
+        render.json_out(proving.to_json(done))
         return
     render.out.print(
         f"{target} went down and came back: {', '.join(done.proof.devices)} fenced it within "

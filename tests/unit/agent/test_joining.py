@@ -41,7 +41,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(lockspace, "in_child", made.child)
     for name, answer in (("hook_problem", ""), ("_announce", None), ("_close", None), ("_keep_guard", None)):
         monkeypatch.setattr(lockspace, name, lambda *_, answer=answer: answer)
-    monkeypatch.setattr(lockspace, "_sweep_in_background", lambda: None)
+    monkeypatch.setattr(lockspace, "in_background", lambda _work: None)
     monkeypatch.setattr("resource_agents.sweep.sweep", lambda: ())
     return made
 

@@ -53,7 +53,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(standing_in, "in_background", made.behind.append)
     monkeypatch.setattr(standing_in, "run", lambda argv, _timeout: made.asked.append(argv))
     monkeypatch.setattr("resource_agents.standing_in.time.sleep", made.sleep)
-    monkeypatch.setattr(lockspace, "sweep_alone", swept)
+    monkeypatch.setattr(standing_in, "sweep_alone", swept)
     monkeypatch.setattr(lockspace, "in_child", made.child)
     monkeypatch.setattr(lockspace, "_announce", lambda _admits: None)
     monkeypatch.setattr(sweep, "sweep", lambda: ())
@@ -94,8 +94,8 @@ def test_only_the_last_refusal_has_one_who_stands_in(node: Node) -> None:
 
 
 def test_nobody_stands_in_for_a_monitor_that_runs(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_stay", "_keep_guard", "_sweep_in_background"):
-        monkeypatch.setattr(lockspace, name, lambda: None)
+    for name in ("_stay", "_keep_guard", "in_background"):
+        monkeypatch.setattr(lockspace, name, lambda *_: None)
     with pytest.raises(Failed):
         lockspace.stop(Deadline(5))
     lockspace.monitor(Deadline(5))
@@ -108,7 +108,7 @@ def test_a_sweep_that_somebody_else_is_at_is_left_to_him(node: Node, monkeypatch
     def busy() -> None:
         raise BlockingIOError
 
-    monkeypatch.setattr(lockspace, "sweep_alone", busy)
+    monkeypatch.setattr(standing_in, "sweep_alone", busy)
     with pytest.raises(Failed):
         lockspace.stop(Deadline(5))
     node.here = [()]

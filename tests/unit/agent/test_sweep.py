@@ -190,7 +190,7 @@ def test_a_node_that_a_killed_stop_left_closed_is_opened_by_the_next_monitor(
     monkeypatch.setattr(state, "LOCKSPACE", str(tmp_path / "lockspace"))
     monkeypatch.setattr(dlm, "joined", lambda: True)
     monkeypatch.setattr(lockspace, "_keep_guard", lambda: None)
-    monkeypatch.setattr(lockspace, "_sweep_in_background", lambda: None)
+    monkeypatch.setattr(lockspace, "in_background", lambda _work: None)
     state.write_pairs(state.LOCKSPACE, {"node": "n1", "boot": state.boot_id(), "leaving": "1"})
     assert lockspace.monitor(Deadline(10)) == 0
     assert not state.leaving()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hacluster import fence_asking
 from hacluster.cib.metadata import Action, Metadata, Parameter
+from hacluster.fences import asking
 from hacluster.ports import Unknown
 from hacluster.problems import Problem
 from tests.unit.fence.clusters import Devices, cib, seen
@@ -11,9 +11,9 @@ from tests.unit.fence.clusters import Devices, cib, seen
 
 def run(devices: Devices, *targets: str, device: str | None = None, **states: str) -> tuple[Problem, ...]:
     view = seen(**states)
-    wanted = fence_asking.questions(cib(), view, targets or ("n1", "n2", "n3"), device)
-    answers = fence_asking.ask(devices, wanted, {}, lambda _: None)
-    return fence_asking.judge(wanted, answers, view)
+    wanted = asking.questions(cib(), view, targets or ("n1", "n2", "n3"), device)
+    answers = asking.ask(devices, wanted, {}, lambda _: None)
+    return asking.judge(wanted, answers, view)
 
 
 def test_every_device_is_asked_about_its_targets_from_every_node_that_may_use_it() -> None:
@@ -65,8 +65,8 @@ def test_a_node_that_is_down_may_be_off() -> None:
 
 def test_the_document_keeps_unknown_apart_from_off() -> None:
     devices = Devices({("pdu", "n2", "n1"): Unknown("late"), ("pdu", "n2", "n3"): "off"})
-    wanted = fence_asking.questions(cib(), seen(), ["n2"], "pdu")
-    told = fence_asking.to_json(fence_asking.ask(devices, wanted, {}, lambda _: None), ())
+    wanted = asking.questions(cib(), seen(), ["n2"], "pdu")
+    told = asking.to_json(asking.ask(devices, wanted, {}, lambda _: None), ())
     assert told["format"] == 1
     assert [(a["from"], a["answer"], a["unknown"], a["level"]) for a in told["answers"]] == [  # type: ignore[attr-defined]
         ("n1", None, "late", 2),
@@ -77,16 +77,16 @@ def test_the_document_keeps_unknown_apart_from_off() -> None:
 def test_the_devices_own_parameters_are_held_against_their_agents() -> None:
     root = cib()
     root.find(".//nvpair[@id='n3-p']").set("name", "adress")
-    known = fence_asking.known_agents(["fence_ipmilan", "fence_of_nobody"], lambda _: None)
+    known = asking.known_agents(["fence_ipmilan", "fence_of_nobody"], lambda _: None)
     assert set(known) == {"fence_ipmilan"}
-    found = fence_asking.parameters(root, ["ipmi-n3", "ipmi-n2"], known)
+    found = asking.parameters(root, ["ipmi-n3", "ipmi-n2"], known)
     assert [(p.code, p.where) for p in found] == [("HA261", "fencing ipmi-n3.adress")]
 
 
 def test_the_installed_agents_word_counts() -> None:
     own = Metadata("fence_ipmilan", {"adress": Parameter("adress")}, ())
     told = {"stonith:fence_ipmilan": own}
-    assert fence_asking.known_agents(["fence_ipmilan"], told.get) == {"fence_ipmilan": own}
+    assert asking.known_agents(["fence_ipmilan"], told.get) == {"fence_ipmilan": own}
 
 
 def test_a_device_that_finds_its_targets_itself_need_not_know_every_node() -> None:
@@ -98,21 +98,21 @@ def test_a_device_that_finds_its_targets_itself_need_not_know_every_node() -> No
     }
     mute = {("ipmi-n3", "n3", node): Unknown("no such plug") for node in ("n1", "n2")}
     for devices, expected in ((Devices(silence), []), (Devices({**silence, **mute}), ["HA543"] * 3)):
-        wanted = fence_asking.questions(root, seen(), ["n1", "n2", "n3"], "ipmi-n3")
-        answers = fence_asking.ask(devices, wanted, {}, lambda _: None)
-        assert [problem.code for problem in fence_asking.judge(wanted, answers, seen())] == expected
+        wanted = asking.questions(root, seen(), ["n1", "n2", "n3"], "ipmi-n3")
+        answers = asking.ask(devices, wanted, {}, lambda _: None)
+        assert [problem.code for problem in asking.judge(wanted, answers, seen())] == expected
 
 
 def test_a_device_that_cannot_say_whether_there_is_power_is_asked_whether_it_works() -> None:
     devices = Devices()
     told = {"fence_apc_snmp": Metadata("fence_apc_snmp", {}, (Action("monitor"),))}
-    wanted = fence_asking.questions(cib(), seen(), ["n2"], "pdu")
-    answers = fence_asking.ask(devices, wanted, told, lambda _: None)
+    wanted = asking.questions(cib(), seen(), ["n2"], "pdu")
+    answers = asking.ask(devices, wanted, told, lambda _: None)
     assert [asked.answer for asked in answers] == ["answers", "answers"]
-    assert fence_asking.judge(wanted, answers, seen()) == ()
+    assert asking.judge(wanted, answers, seen()) == ()
 
 
 def test_a_watchdog_is_nobodys_to_ask() -> None:
     root = cib()
     root.find(".//primitive[@id='pdu']").set("type", "fence_watchdog")
-    assert fence_asking.questions(root, seen(), ["n1", "n2"], "pdu") == []
+    assert asking.questions(root, seen(), ["n1", "n2"], "pdu") == []

@@ -9,9 +9,10 @@ from typing import cast
 import pytest
 from lxml import etree
 
-from hacluster import fence_proving, fencing_proof
+from hacluster import fencing_proof
 from hacluster.cib import fence_devices
-from hacluster.fence_proving import Proven, Trial
+from hacluster.fences import proving
+from hacluster.fences.proving import Proven, Trial
 from hacluster.ports import HostFacts, Unknown, World
 from hacluster.problems import Refused
 from tests.unit.fence.clusters import NODES, Devices, cib
@@ -105,7 +106,7 @@ def test_the_machine_is_proven_by_its_boot_id_and_the_proof_is_kept() -> None:
     assert isinstance(done, Proven)
     assert stage.calls == ["leave n3", "fence n3 through n1", "remember"]
     assert (done.before, done.after, done.online, done.back_after) == ("before", "after", True, 60.0)
-    assert fence_proving.to_json(done)["devices"] == ["ipmi-n3"]
+    assert proving.to_json(done)["devices"] == ["ipmi-n3"]
     digest = fencing_proof.digest(cib(), "n3", fence_devices.devices(cib()))
     assert stage.kept == {"hacluster-fencing hacluster-fenced-n3": f"proven 1000 {digest} ipmi-n3"}
 

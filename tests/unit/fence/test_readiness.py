@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 from lxml import etree
 
-from hacluster import fence_readiness
 from hacluster.claim import Claim
+from hacluster.fences import readiness
 from hacluster.observe import CloneView, NodeView, Observation
 from hacluster.ports import Qemu, Unknown
 from hacluster.rehearsal import Looked
@@ -25,11 +25,11 @@ def vm(name: str, on: str, word: str = "PRESENT") -> object:
 
 
 def drained(node: NodeView = N3, view: Observation | None = None) -> list[str]:
-    return [problem.message for problem in fence_readiness.drained(view or seen(), node)]
+    return [problem.message for problem in readiness.drained(view or seen(), node)]
 
 
 def moment(view: Observation, node: NodeView = N3) -> list[str]:
-    return [problem.message for problem in fence_readiness.moment(view, node)]
+    return [problem.message for problem in readiness.moment(view, node)]
 
 
 def with_vms(*vms: object) -> Observation:
@@ -115,9 +115,9 @@ def test_only_a_device_that_cuts_power_proves_something(agent: str | None, said:
     else:
         board.set("type", agent)
     looked = cast(Looked, SimpleNamespace(cib=root, seen=seen()))
-    assert [problem.message for problem in fence_readiness.provable(looked, "n3")] == said
+    assert [problem.message for problem in readiness.provable(looked, "n3")] == said
 
 
 def test_a_remote_node_is_not_proven() -> None:
     looked = cast(Looked, SimpleNamespace(cib=cib(), seen=replace(seen(), proven=())))
-    assert [problem.code for problem in fence_readiness.provable(looked, "n3")] == ["HA549"]
+    assert [problem.code for problem in readiness.provable(looked, "n3")] == ["HA549"]

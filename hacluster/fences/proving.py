@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from hacluster import fence_asking, fence_readiness, fencing_proof, observe, rehearsal
+from hacluster import fencing_proof, observe, rehearsal
 from hacluster.cib import fence_devices
 from hacluster.cib.metadata import Metadata
 from hacluster.fence_ports import Fencing
-from hacluster.fence_readiness import BAD_MOMENT
+from hacluster.fences import asking, readiness
+from hacluster.fences.readiness import BAD_MOMENT
 from hacluster.fencing_proof import Proof
 from hacluster.ports import Unknown, World
 from hacluster.problems import Problem, Refused, errors, kind
@@ -82,9 +83,9 @@ class Trial:
         if node is None:
             raise ValueError(f"{target} is not in the cluster")
         found = [
-            *fence_readiness.drained(seen, node),
-            *fence_readiness.moment(seen, node),
-            *fence_readiness.provable(looked, target),
+            *readiness.drained(seen, node),
+            *readiness.moment(seen, node),
+            *readiness.provable(looked, target),
         ]
         if self.world.pacemaker.local_node() == target:
             found.append(
@@ -95,9 +96,9 @@ class Trial:
                 )
             )
         first = fencing_proof.first_level(looked.cib, target, fence_devices.devices(looked.cib))
-        wanted = [q for q in fence_asking.questions(looked.cib, seen, [target], None) if q.device.name in first]
-        answers = fence_asking.ask(self.fence, wanted, self.known, self.tell)
-        return (*found, *fence_asking.judge(wanted, answers, seen))
+        wanted = [q for q in asking.questions(looked.cib, seen, [target], None) if q.device.name in first]
+        answers = asking.ask(self.fence, wanted, self.known, self.tell)
+        return (*found, *asking.judge(wanted, answers, seen))
 
     def prove(self, wait: float = WAIT) -> Proven:
         """Fence the drained node and prove that it went down and came back. Raises Refused.

@@ -1,7 +1,7 @@
 """Asking every fence device about every node that it fences, from every node that may use it. Nothing is switched.
 
 What cannot be asked today cannot fence tomorrow: a wrong address, a password that one node lacks, a map that names
-another machine. A device's answer is no proof that it can switch; that is what `fence_proving` is for.
+another machine. A device's answer is no proof that it can switch; that is what `proving` is for.
 """
 
 from __future__ import annotations
