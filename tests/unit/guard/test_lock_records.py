@@ -191,6 +191,15 @@ def test_a_release_that_dies_before_its_proof_leaves_what_is_known_of_the_arriva
     assert (claim.mode, claim.nonce, claim.handed) == (EX, NONCE, handed)
 
 
+def test_what_is_recorded_of_an_arrival_does_not_hold_for_another_lock(cluster: Cluster) -> None:
+    lock = cluster.lock("n2")
+    cluster.holds("n2", CR)
+    state.write(UUID, State(EX, NONCE, handed=True), cluster.directory("n2"))
+    assert lock.adopt(1) == CR
+    claim = cluster.recorded("n2")
+    assert (claim.mode, claim.handed) == (CR, False)
+
+
 def test_only_what_is_sealed_is_settled(cluster: Cluster) -> None:
     source, _ = cluster.gate()
     source.settle(NONCE)

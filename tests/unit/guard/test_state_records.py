@@ -263,6 +263,18 @@ def test_what_a_dead_process_asked_of_libvirt_may_still_be_done_for_a_while(run:
     assert not (run / f"{UUID}{suffix}").exists(), "nobody else would take it away"
 
 
+def test_a_mark_that_goes_while_it_is_looked_at_is_none(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suffix = f".resuming.{NOBODY}"
+    state.mark(UUID, suffix, NOBODY)
+
+    def ends_meanwhile(*_: object) -> bool:
+        (run / f"{UUID}{suffix}").unlink()
+        return False
+
+    monkeypatch.setattr(state, "in_flight", ends_meanwhile)
+    assert not state.resuming(UUID)
+
+
 def test_only_marks_of_a_resume_are_looked_at_and_taken_away(run: Path) -> None:
     """A start's own marker is no resume; and without its claim the sweep would not know the VM any more."""
     state.write(UUID, State(EX))
