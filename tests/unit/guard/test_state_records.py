@@ -263,6 +263,18 @@ def test_what_a_dead_process_asked_of_libvirt_may_still_be_done_for_a_while(run:
     assert not (run / f"{UUID}{suffix}").exists(), "nobody else would take it away"
 
 
+@pytest.mark.parametrize("at", ["", "at=soon\n"], ids=["no time", "no number"])
+def test_a_mark_that_does_not_say_when_it_was_set_is_as_old_as_its_file(run: Path, at: str) -> None:
+    suffix = f".resuming.{NOBODY}"
+    state.mark(UUID, suffix, NOBODY)
+    file = run / f"{UUID}{suffix}"
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("at=")]
+    file.write_text("\n".join([*lines, at]))
+    assert state.resuming(UUID)
+    os.utime(file, (0, 0))
+    assert not state.resuming(UUID)
+
+
 def test_a_mark_that_goes_while_it_is_looked_at_is_none(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suffix = f".resuming.{NOBODY}"
     state.mark(UUID, suffix, NOBODY)
