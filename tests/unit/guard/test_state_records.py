@@ -236,6 +236,12 @@ def test_a_damaged_marker_that_goes_while_it_is_looked_at_is_none(run: Path, mon
 # ---- resuming
 
 
+def aged(mark: Path, at: str) -> None:
+    """Have a mark say another time than the one it was set at."""
+    lines = [line for line in mark.read_text().splitlines() if not line.startswith("at=")]
+    mark.write_text("\n".join([*lines, at, ""]))
+
+
 def test_nobody_resumes_where_nothing_is_recorded(run: Path, elsewhere: str) -> None:
     assert not state.resuming(UUID)
     assert not state.resuming(UUID, elsewhere)
@@ -244,7 +250,7 @@ def test_nobody_resumes_where_nothing_is_recorded(run: Path, elsewhere: str) -> 
 def test_a_living_process_may_take_long_to_resume(run: Path, elsewhere: str) -> None:
     suffix = f".resuming.{os.getpid()}"
     state.mark(UUID, suffix, os.getpid())
-    os.utime(state.path(UUID, suffix), (0, 0))
+    aged(run / f"{UUID}{suffix}", f"at={time.monotonic() - state.ABANDONED - 1}")
     assert state.resuming(UUID)
     assert not state.resuming(OTHER), "another VM's"
     assert not state.resuming(UUID, elsewhere), "another directory's"
@@ -257,19 +263,17 @@ def test_what_a_dead_process_asked_of_libvirt_may_still_be_done_for_a_while(run:
     state.mark(UUID, suffix, NOBODY)
     assert state.resuming(UUID)
     file = run / f"{UUID}{suffix}"
-    lines = [line for line in file.read_text().splitlines() if not line.startswith("at=")]
-    file.write_text("\n".join([*lines, f"at={time.monotonic() - state.ABANDONED - 1}", ""]))
+    aged(file, f"at={time.monotonic() - state.ABANDONED - 1}")
     assert not state.resuming(UUID)
     assert not (run / f"{UUID}{suffix}").exists(), "nobody else would take it away"
 
 
-@pytest.mark.parametrize("at", ["", "at=soon\n"], ids=["no time", "no number"])
+@pytest.mark.parametrize("at", ["", "at=soon"], ids=["no time", "no number"])
 def test_a_mark_that_does_not_say_when_it_was_set_is_as_old_as_its_file(run: Path, at: str) -> None:
     suffix = f".resuming.{NOBODY}"
     state.mark(UUID, suffix, NOBODY)
     file = run / f"{UUID}{suffix}"
-    lines = [line for line in file.read_text().splitlines() if not line.startswith("at=")]
-    file.write_text("\n".join([*lines, at]))
+    aged(file, at)
     assert state.resuming(UUID)
     os.utime(file, (0, 0))
     assert not state.resuming(UUID)
