@@ -91,7 +91,9 @@ class _Translation:
             if name in (MANIFEST, APPLIED) or before.get(name) == after.get(name):
                 continue
             if name in after:
-                yield ("pcs", "property", "set", f"{name}={shown('crm_config', name, 'value', after[name])}")
+                # pcs knows Pacemaker's own properties, and takes ours only so.
+                ours = ("--force",) if name.startswith("hacluster-") else ()
+                yield ("pcs", "property", "set", f"{name}={shown('crm_config', name, 'value', after[name])}", *ours)
             else:
                 yield ("pcs", "property", "unset", name)
 
