@@ -8,11 +8,18 @@ import pytest
 
 from hacluster.lab.bed import Bed
 from tests.lab.admin import Admin
+from tests.lab.conftest import fresh_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 HEARTBEAT, GUARDED = "/tmp/heartbeat.toml", "/etc/hacluster/cluster.toml"
 PROVIDER = "cibadmin -Q --xpath \"//primitive[@id='web']\" | grep -o 'provider=\"[a-z]*\"'"
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    """A lab of its own: the tests of the lab itself, which come after these, begin with an empty configuration."""
+    yield from fresh_lab("ad")
 
 
 @pytest.fixture

@@ -56,10 +56,8 @@ def boot_of(bed: Bed, node: str) -> str:
 
 @pytest.fixture(scope="module")
 def fenced_bed(bed: Bed) -> Iterator[Bed]:
-    """The lab with a fence device for each node, without which Pacemaker fences nobody. A module before this one may
-    have applied the shipped spec, which has them."""
-    there = run(bed, "n1", "cibadmin --query --scope resources")
-    devices = [device for device in cluster().fence_devices if f'id="{device.name}"' not in there]
+    """The lab with a fence device for each node, without which Pacemaker fences nobody."""
+    devices = cluster().fence_devices
     for device in devices:
         run(bed, "n1", FENCE.format(device=device.name, ip=device.parameters["ip"], node=device.targets[0]))
     run(bed, "n1", "crm_resource --wait")
