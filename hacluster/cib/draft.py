@@ -31,15 +31,23 @@ class Draft:
 
     def then(self, first: str, then: str) -> None:
         """`then` starts after `first`, and only where it runs; it stops before it."""
+        self.before(first, then)
+        self.beside(then, first)
+
+    def before(self, first: str, then: str) -> None:
+        """`then` starts after `first`, and stops before it."""
         self.constraints.append(
             etree.Element("rsc_order", id=names.order(first, then), first=first, then=then, kind="Mandatory")
         )
+
+    def beside(self, resource: str, other: str) -> None:
+        """`resource` runs only where `other` runs, which is placed first."""
         self.constraints.append(
             element(
                 "rsc_colocation",
-                ("id", names.colocation(then, first)),
-                ("rsc", then),
-                ("with-rsc", first),
+                ("id", names.colocation(resource, other)),
+                ("rsc", resource),
+                ("with-rsc", other),
                 ("score", "INFINITY"),
             )
         )

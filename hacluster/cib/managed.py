@@ -68,22 +68,26 @@ def vm(cib: etree._Element, name: str) -> ManagedVm | None:
 
 
 def stands_on(cib: etree._Element, subject: ManagedVm) -> tuple[str, ...]:
-    """The resources a VM must run beside, as its (or its template's or tags') mandatory colocations say, sorted."""
+    """The resources a VM must run beside, as its (or its template's or tags') mandatory colocations say; and those that
+    must run beside it and start before it, as a volume that goes with its VM does. Sorted.
+    """
     tags = {
         tag.get("id", "")
         for tag in cib.iterfind("./configuration/tags/tag")
         if any(member.get("id") == subject.name for member in tag.iterfind("obj_ref"))
     }
     mine = {subject.name, subject.template} | tags
-    return tuple(
-        sorted(
-            {
-                colocation.get("with-rsc", "")
-                for colocation in cib.iterfind("./configuration/constraints/rsc_colocation")
-                if colocation.get("rsc") in mine and colocation.get("score") == "INFINITY"
-            }
-        )
-    )
+    orders = cib.iterfind("./configuration/constraints/rsc_order")
+    earlier = {order.get("first", "") for order in orders if order.get("then") in mine}
+    found: set[str] = set()
+    for colocation in cib.iterfind("./configuration/constraints/rsc_colocation"):
+        resource, other = colocation.get("rsc", ""), colocation.get("with-rsc", "")
+        if colocation.get("score") == "INFINITY":
+            if resource in mine:
+                found.add(other)
+            elif other in mine and resource in earlier:
+                found.add(resource)
+    return tuple(sorted(found))
 
 
 def must_be_up(cib: etree._Element, subject: ManagedVm) -> tuple[str, ...]:

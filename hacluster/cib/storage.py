@@ -135,11 +135,15 @@ def _shared_lvm(storage: model.SharedLvm, draft: Draft) -> None:
         }
         if vm.migration.mode == "live":
             top = draft.clone("lvm-activate", primitive, **values)
+            draft.then(top, vm.name)
         else:
             top = primitive
             draft.resources.append(draft.library.render("lvm-exclusive", primitive, id=primitive, **values))
+            draft.before(top, vm.name)
+            draft.beside(
+                top, vm.name
+            )  # the other way round, the volumes are placed first, in view of no rule of the VM
         etree.SubElement(tag, "obj_ref", id=top)
-        draft.then(top, vm.name)
     draft.then(manager, names.volumes_on(storage.name))
 
 

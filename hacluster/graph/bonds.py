@@ -45,6 +45,14 @@ class _Collected:
                     pair[what] = "must" if "must" in (pair.get(what), weight) else weight
                     self.why.setdefault((upper, lower), []).append(why)
 
+    def turn_round(self) -> None:
+        """What runs beside a thing that waits for it is below that thing: a volume goes where its VM is placed."""
+        for (upper, lower), what in list(self.found.items()):
+            other = self.found.get((lower, upper), {})
+            if "waits" in other and "beside" not in other and set(what) == {"beside"}:
+                other |= self.found.pop((upper, lower))
+                self.why[lower, upper] += self.why.pop((upper, lower))
+
 
 def bonds(subject: Subject) -> tuple[Bond, ...]:
     """Every bond of a cluster, and those that are missing below a VM."""
@@ -69,6 +77,7 @@ def bonds(subject: Subject) -> tuple[Bond, ...]:
             )
     for upper, lower, what, group in _groups(subject.facts):
         collected.add([upper], [lower], what, "must", group)
+    collected.turn_round()
     lacks = dict(_lacking(subject))
     nothing: dict[str, str] = {}
     return tuple(
@@ -111,10 +120,10 @@ def _groups(facts: Facts) -> Iterator[tuple[str, str, str, str]]:
 def _lacking(subject: Subject) -> Iterator[tuple[tuple[str, str], str]]:
     """Where a VM lies on storage, by its paths, and does not wait for it or may run without it: the pair, and words."""
     for vm, held in subject.standing.items():
-        before, beside = subject.relations.before(vm), subject.relations.beside(vm)
+        before, relations = subject.relations.before(vm), subject.relations
         words = [
             *(() if any(each.id in before for each in held) else ("does not wait for it",)),
-            *(() if any(each.id in beside for each in held) else ("may run without it",)),
+            *(() if any(relations.together(vm, each.id) for each in held) else ("may run without it",)),
         ]
         if held and words:
             yield (vm, held[0].id), f"lies on it, and {' and '.join(words)}"

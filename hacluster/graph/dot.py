@@ -82,7 +82,7 @@ def _node(number: int, box: Box, picture: Picture) -> str:
         rows = [f"<b>{shown[0]}</b>"]
         rows += [f'<font point-size="9" color="#444444">{_text(words)}</font>' for words in box.what.splitlines()]
     else:
-        noun = box.what.replace("VM", "VMs", 1) if box.look == "vm" else f"× {box.what.split()[0]}"
+        noun = box.what.replace("VM", "VMs", 1) if box.look == "vm" else " ".join(f"× {box.what}".split()[:2])
         rows = [f"<b>{len(box.members)} {_text(noun)}</b>"]
         more = f" and {len(box.members) - SHOWN} more" if len(box.members) > SHOWN else ""
         names = [", ".join(shown[i : i + 3]) for i in range(0, len(shown), 3)]

@@ -104,6 +104,12 @@ class Relations:
         """Every primitive without which this one may not run on a node."""
         return frozenset(_reach(self._companions, primitive))
 
+    def together(self, primitive: str, other: str) -> bool:
+        """Whether the two run on one node or not at all, whichever of them is placed first. A clone that is bound to
+        one resource would leave others' nodes: that is no way to stand on it."""
+        alone = (resource := self.facts.resource.get(other)) is not None and resource.clone is None
+        return other in self.beside(primitive) or (alone and primitive in self.beside(other))
+
     def allowed(self, primitive: str) -> frozenset[str] | None:
         """The nodes where location constraints let it run; None when a rule decides that cannot be foreseen."""
         banned: set[str] = set()

@@ -60,11 +60,11 @@ def vms(subject: Subject) -> Iterator[Problem]:
         held = subject.standing[vm.id]
         if not held:
             continue
-        before, beside = relations.before(vm.id), relations.beside(vm.id)
+        before = relations.before(vm.id)
         # Of two resources that hold one path (a failover pair, each on its own nodes) one is enough.
         if not any(each.id in before for each in held):
             unordered.append((held[0], vm))
-        if not any(each.id in beside for each in held):
+        if not any(relations.together(vm.id, each.id) for each in held):
             apart.append((held[0], vm))
     for top, pairs in alike(unordered, lambda pair: pair[0].top):
         names = [vm.id for _, vm in pairs]

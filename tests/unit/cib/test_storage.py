@@ -23,6 +23,7 @@ OCFS2 = model.Ocfs2("store", "/store", device="/dev/mapper/san2")
 NFS = model.Nfs("nas", "10.0.0.9", "/export", "/vms")
 RBD = model.CephRbd("pool", "vms")
 LVM = model.SharedLvm("vols", "vg_shared")
+MORE = model.SharedLvm("more", "vg_more")
 LOCAL = model.Local("own", "n2", "/srv/images")
 
 LIVE, COLD = model.Migration("live"), model.Migration("cold")
@@ -41,8 +42,10 @@ def cib(*storages: model.Storage, vms: tuple[model.Vm, ...], **changes: object) 
 
 
 def stack(document: etree._Element) -> set[tuple[str, str]]:
-    """What comes before what; colocation must say the same."""
-    assert orders(document) == colocations(document)
+    """What comes before what; colocation must say the same. Only volumes of one VM follow it: placed after it."""
+    follows = {pair for pair in orders(document) if pair[::-1] in colocations(document)}
+    assert (orders(document) - follows) | {pair[::-1] for pair in follows} == colocations(document)
+    assert all(resource(document, volume).get("type") == "LVM-activate" for volume, _ in follows)
     return orders(document) - {
         ("dlm-clone", "hacluster-lockspace-clone"),
         *((first, then) for first, then in orders(document) if first == "hacluster-lockspace-clone"),
@@ -125,6 +128,7 @@ class TestVolumesOfVms:
         wish = model.Migration(mode)  # type: ignore[arg-type]  # the parameter is one of its words
         document = cib(LVM, vms=(on(disk("/dev/vg_shared/web", "vols", "block"), migration=wish),))
         assert ("vols-lv-web", "web") in stack(document)
+        assert ("web", "vols-lv-web") in colocations(document)
         assert resource(document, "vols-lv-web").getparent().tag == "resources"
         assert parameters(document, "vols-lv-web") == {
             "vgname": "vg_shared",
@@ -158,6 +162,40 @@ class TestVolumesOfVms:
         document = cib(LVM, vms=(on(disk("/dev/vg_shared/a+b", "vols", "block"), migration=COLD),))
         (owned,) = document.xpath("//nvpair[@name='hacluster-owned']/@value")
         assert {"vols-lv-a_b", "vols-lvs", "order-vols-lv-a_b-then-web"} <= set(owned.split())
+
+
+class TestPacemakerPlacesAVmBeforeItsVolumes:
+    """Volumes that are placed first are placed apart, or where a rule of the VM lets it not run: it runs nowhere."""
+
+    pytestmark = scheduler.needs_tools
+
+    def places(self, where: Path, *vms: model.Vm, nodes: int = 3, **changes: object) -> dict[str, set[str]]:
+        document = cib(LVM, MORE, NFS, vms=vms, nodes=clusters.nodes(nodes), **changes)
+        outcome = scheduler.ask(scheduler.carried_out(document, where), where)
+        assert outcome.simulation.actions == ()
+        return {vm.name: set(outcome.simulation.before[vm.name]) for vm in vms}
+
+    def test_volumes_of_two_groups_are_beside_it(self, tmp_path: Path) -> None:
+        disks = (disk("/dev/vg_shared/web", "vols", "block"), disk("/dev/vg_more/web", "more", "block"))
+        (found,) = self.places(tmp_path, on(*disks, migration=COLD), nodes=2).values()
+        assert len(found) == 1
+
+    def test_rules_of_vms_count(self, tmp_path: Path) -> None:
+        vms = [
+            on(
+                *(disk(f"/dev/vg_shared/{name}{n}", "vols", "block") for n in range(2)),
+                name=name,
+                migration=COLD,
+            )
+            for name in "abcd"
+        ]
+        far = (model.AntiAffinity("far", ("a", "d")),)
+        found = self.places(tmp_path, *vms, anti_affinities=far)
+        assert all(found.values())
+        assert found["a"] != found["d"]
+        near = (model.Affinity("near", ("a", "d", "b")),)
+        found = self.places(tmp_path, *vms, affinities=near)
+        assert found["a"] == found["b"] == found["d"] != set()
 
 
 @pytest.mark.parametrize("wish", [LIVE, COLD])

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from lxml import etree
 
+from hacluster import model
 from hacluster.cib.compile import compile_element
 from hacluster.graph import bonds, draw, picture
 from hacluster.lint import Facts, Subject
@@ -53,6 +54,28 @@ def test_a_hundred_vms_are_as_many_boxes_as_there_are_kinds() -> None:
     text = draw(picture(Subject(Facts(compile_element(made)))), "x")
     assert "<b>60 VMs</b>" in text
     assert "and 54 more" in text
+
+
+def test_a_volume_that_follows_its_vm_is_drawn_below_it() -> None:
+    exclusive = clusters.vm(
+        "web",
+        "vols",
+        disks=(model.Disk("/dev/vg/web", "raw", "vols", device="block"),),
+        migration=model.Migration("cold"),
+    )
+    made = clusters.cluster(vms=(exclusive,), storages=(model.SharedLvm("vols", "vg"),))
+    (bond,) = [
+        each
+        for each in bonds(Subject(Facts(compile_element(made))))
+        if "vols-lv-web" in (each.upper, each.lower) and "web" in (each.upper, each.lower)
+    ]
+    assert (bond.upper, bond.lower, bond.waits, bond.beside, bond.lacks) == ("web", "vols-lv-web", "must", "must", "")
+
+
+def test_two_things_of_one_id_and_without_an_agent_are_drawn() -> None:
+    nothing = '<primitive id="a"/>'
+    text = f"<cib><configuration><resources>{nothing * 2}</resources></configuration></cib>"
+    assert draw(picture(Subject(Facts(etree.fromstring(text)))), "x").endswith("}\n")
 
 
 def test_volumes_of_one_vm_each_are_one_box_with_a_line_each() -> None:

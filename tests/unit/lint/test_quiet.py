@@ -11,6 +11,7 @@ from hacluster.cib.compile import compile_element
 from hacluster.cli.surroundings import describe
 from hacluster.edge.agents import InstalledAgents
 from hacluster.lint import Facts, Subject, lint, with_lines
+from hacluster.lint.relations import Relations
 from hacluster.problems import Problem
 from tests.corpus import CIBS, needs_corpus
 from tests.unit.cib import clusters
@@ -79,13 +80,20 @@ def test_tags_and_templates_are_followed(first: str, then: str) -> None:
 def test_the_last_of_a_colocation_set_is_what_the_others_stand_on() -> None:
     """Within a set each stands on the one before it, between sets the first set on the second."""
     two = f"{FS}{VM.format('a')}"
-    order = '<rsc_order id="o" first="srv" then="a"/>'
     inside = '<resource_set id="s"><resource_ref id="{}"/><resource_ref id="{}"/></resource_set>'
     between = inside.replace("/><", '/></resource_set><resource_set id="t"><', 1)
     for text, right in ((inside, ("srv", "a")), (between, ("a", "srv"))):
         colocation = f'<rsc_colocation id="c" score="INFINITY">{text}</rsc_colocation>'
-        assert of_text(cib(two, order + colocation.format(*right))) == set()
-        assert of_text(cib(two, order + colocation.format(*reversed(right)))) == {"HA841"}
+        for names, below in ((right, {"srv"}), (right[::-1], set())):
+            relations = Relations(Facts(etree.fromstring(cib(two, colocation.format(*names)))))
+            assert relations.beside("a") == below
+
+
+def test_a_volume_may_follow_its_vm_but_a_clone_may_not() -> None:
+    order = '<rsc_order id="o" first="{0}" then="a"/><rsc_colocation id="c" rsc="{0}" with-rsc="a" score="INFINITY"/>'
+    assert of_text(cib(f"{FS}{VM.format('a')}", order.format("srv"))) == set()
+    cloned = f'<clone id="srv-clone">{FS}</clone>{VM.format("a")}'
+    assert of_text(cib(cloned, order.format("srv-clone"))) == {"HA841"}
 
 
 @pytest.mark.parametrize(
