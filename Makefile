@@ -21,7 +21,7 @@ help:
 	@echo "make mutants  each line of the guard deleted or turned round must make some test fail"
 	@echo "make chaos  random faults on the lab, watched from outside: no VM may run twice (root)"
 	@echo "make fuzz   20,000 broken CIBs and specs (INPUTS=1000000 for more): each is taken, or refused with a Problem"
-	@echo "make search  the simulator and the scheduler's grid at length, another seed each time"
+	@echo "make search  every test that draws its cases, at length and with another seed each time"
 	@echo "make bench  hactl beside virsh and pcs, side by side in one run (root)"
 	@echo "make lint   ruff and mypy"
 
@@ -108,7 +108,7 @@ chaos: venv
 	  $(HACTL) lab down --name chaos; \
 	done
 
-# Needs no cluster, and some minutes; SEARCH=1000 looks longer.
+# Need no cluster. Drawn cases: the same few in each test run, here many and others each time; SEARCH=1000 looks longer.
 SEARCH ?= 300
 INPUTS := 20000
 .PHONY: fuzz
@@ -117,7 +117,8 @@ fuzz: venv
 
 .PHONY: search
 search: venv
-	HACLUSTER_DEEP=$(SEARCH) $(BIN)/pytest -q -p no:cacheprovider tests/scenarios tests/oracle
+	HACLUSTER_DEEP=$(SEARCH) $(BIN)/pytest -q -p no:cacheprovider tests/scenarios tests/oracle \
+	  tests/unit/cib tests/unit/importing tests/unit/lint tests/unit/spec tests/unit/apply/test_others.py
 
 .PHONY: bench
 bench: venv

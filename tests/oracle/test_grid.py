@@ -11,7 +11,6 @@ run-lock is what hinders a second copy, and only it: a start waits for EX, which
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -23,6 +22,7 @@ from hacluster import spec
 from hacluster.cib import compile as compiler
 from hacluster.cib import managed
 from tests import scheduler
+from tests.depth import DEEP
 from tests.scenarios import scenario
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,6 @@ MIGRATIONS = {
 }
 BY_THE_RUN_LOCK_ALONE = frozenset({("copied", "lost"), ("arriving", "lost")})
 """(VM's state, state of the node it is moved to) in which Pacemaker starts it unsettled: see above."""
-DEEP = "HACLUSTER_DEEP" in os.environ
 pytestmark = scheduler.needs_tools
 
 

@@ -6,12 +6,12 @@ one place under its seal. What fails prints itself as a scenario file.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from tests.depth import DEEP
 from tests.scenarios.player import Player
 from tests.scenarios.scenario import Expect, Fault, Scenario, Step, to_toml
 
@@ -39,7 +39,7 @@ AT_LEAST, AT_MOST = 30.0, 420.0
 of the sweeps)."""
 USUAL = 20
 """So many of the acts are tried by `make test`; the rest by `make search`."""
-FAULTY = (45, 5, 120) if "HACLUSTER_DEEP" in os.environ else (45,)
+FAULTY = (45, 5, 120) if DEEP else (45,)
 """Seconds that it stays broken; `make search` sets HACLUSTER_DEEP."""
 
 
@@ -77,7 +77,7 @@ def faulty(point: str, act: str, seconds: float, world: Mapping[str, Any] | None
 
 
 @pytest.mark.parametrize("seconds", FAULTY)
-@pytest.mark.parametrize("act", ACTS if "HACLUSTER_DEEP" in os.environ else ACTS[:USUAL])
+@pytest.mark.parametrize("act", ACTS if DEEP else ACTS[:USUAL])
 def test_a_fault_at_every_point_of_a_move(act: str, seconds: float) -> None:
     failed = []
     for point in POINTS:

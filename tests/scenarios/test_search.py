@@ -8,7 +8,6 @@ virsh resume by hand on a copy that waits (A3: nothing but a disk lock or a leas
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.depth import examples
 from tests.scenarios.player import WITHOUT, Player
 from tests.scenarios.scenario import Expect, Scenario, Step, read, to_toml
 
@@ -45,7 +45,6 @@ ODD_ACTS = (
 )  # fmt: skip
 HEALING = 420.0
 """Seconds that the cluster gets to be well again: fencing, boots, the sweeps' patience and back-off."""
-DEEP = int(os.environ.get("HACLUSTER_DEEP", "0"))
 
 
 class Search(RuleBasedStateMachine):
@@ -178,7 +177,7 @@ class Search(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=DEEP or 40, stateful_step_count=12, deadline=None, derandomize=not DEEP, database=None,
+    max_examples=examples(40), stateful_step_count=12, deadline=None,
     suppress_health_check=list(HealthCheck), print_blob=False,
 )  # fmt: skip
 TestSearch = Search.TestCase

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from tests.depth import examples
 from tests.scenarios.test_search import NODES, Search
 
 MOMENTS = st.sampled_from(
@@ -64,6 +65,6 @@ class Ends(Search):
 
 TestEnds = Ends.TestCase
 TestEnds.settings = settings(
-    max_examples=25, stateful_step_count=10, deadline=None, derandomize=True, database=None,
+    max_examples=examples(25), stateful_step_count=10, deadline=None,
     suppress_health_check=list(HealthCheck), print_blob=False,
 )  # fmt: skip

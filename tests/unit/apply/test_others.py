@@ -6,7 +6,6 @@ a real cluster refuses the same pushes is held by tests/contract/test_compare_an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,12 +21,12 @@ from hacluster.apply.prepare import Prepared
 from hacluster.cib import difference
 from hacluster.problems import Refused
 from tests import scheduler
+from tests.depth import examples
 from tests.fileworld import FileWorld
 from tests.unit.apply.test_written import TWO, Vault, applied, blank, push
 from tests.unit.cib import clusters
 
 pytestmark = scheduler.needs_tools
-DEEP = int(os.environ.get("HACLUSTER_DEEP", "0"))
 
 BEFORE = clusters.cluster(vms=TWO)
 AFTER = clusters.cluster(vms=(clusters.vm("web", "shared", stop_budget=500, priority=4), clusters.vm("new", "shared")))
@@ -112,9 +111,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], FileWorld]:
 
 
 few = settings(
-    max_examples=DEEP or 8,
+    max_examples=examples(8),
     deadline=None,
-    derandomize=not DEEP,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -15,6 +15,7 @@ from hacluster.cib.difference import Change
 from hacluster.cib.merge import Merged, merge, owned
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.problems import Refused
+from tests.depth import examples
 from tests.unit.cib import clusters
 
 LIBRARY = Library([shipped_directory()])
@@ -297,7 +298,7 @@ def compiled(cluster: model.Cluster) -> etree._Element:
     return compiler.compile_element(cluster, LIBRARY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(specs)
 def test_law_the_same_spec_changes_nothing(cluster: model.Cluster) -> None:
     once = merge(FRESH, compiled(cluster)).cib
@@ -305,7 +306,7 @@ def test_law_the_same_spec_changes_nothing(cluster: model.Cluster) -> None:
     assert merge(compiled(cluster), compiled(cluster)).changes == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(specs, specs, foreign)
 def test_law_what_is_not_ours_survives_every_merge_unchanged_and_in_order(
     first: model.Cluster, second: model.Cluster, others: list[tuple[str, str]]
@@ -323,7 +324,7 @@ def test_law_what_is_not_ours_survives_every_merge_unchanged_and_in_order(
     assert theirs(merged) == theirs(cib)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(specs, specs)
 def test_law_the_way_does_not_matter(first: model.Cluster, second: model.Cluster) -> None:
     """Applying one spec and then another ends where applying the other alone ends."""

@@ -21,6 +21,7 @@ from hacluster.cib.templates import Library, shipped_directory
 from hacluster.importing import toml
 from hacluster.spec import parse
 from tests import scheduler
+from tests.depth import examples
 from tests.unit.test_capacity import ask
 
 pytestmark = scheduler.needs_tools
@@ -105,7 +106,9 @@ def verified(cib: etree._Element) -> str:
 
 
 @given(wishes())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 def test_pacemaker_keeps_what_is_hard(wish: dict[str, Any]) -> None:
     cluster, _ = parse(toml.write(wish).encode(), Path("/nowhere"))
     assume(cluster is not None)

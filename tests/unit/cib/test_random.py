@@ -23,6 +23,7 @@ from hacluster.importing import toml
 from hacluster.problems import errors
 from hacluster.stacks import STACKS
 from tests import scheduler
+from tests.depth import examples
 
 LIBRARY = Library([shipped_directory()])
 
@@ -123,7 +124,7 @@ MANY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(specs())
-@settings(MANY, max_examples=100)
+@settings(MANY, max_examples=examples(100))
 def test_the_schema_takes_it_and_nothing_in_it_points_at_nothing(wish: dict[str, Any]) -> None:
     described = cluster(wish)
     document = compiler.compile_element(described, LIBRARY)
@@ -141,7 +142,7 @@ def test_the_schema_takes_it_and_nothing_in_it_points_at_nothing(wish: dict[str,
 
 
 @given(specs())
-@settings(MANY, max_examples=60)
+@settings(MANY, max_examples=examples(60))
 def test_every_vm_waits_for_all_it_stands_on(wish: dict[str, Any]) -> None:
     described = cluster(wish)
     document = compiler.compile_element(described, LIBRARY)
@@ -170,7 +171,7 @@ def test_every_vm_waits_for_all_it_stands_on(wish: dict[str, Any]) -> None:
 
 @with_tools
 @given(specs())
-@settings(MANY, max_examples=12)
+@settings(MANY, max_examples=examples(12))
 def test_pacemaker_verifies_it_and_brings_it_up(wish: dict[str, Any]) -> None:
     described = cluster(wish)
     with TemporaryDirectory() as folder:
@@ -190,7 +191,7 @@ def test_pacemaker_verifies_it_and_brings_it_up(wish: dict[str, Any]) -> None:
 
 
 @given(specs())
-@settings(MANY, max_examples=60)
+@settings(MANY, max_examples=examples(60))
 def test_corosyncs_file_counts_its_members(wish: dict[str, Any]) -> None:
     described = cluster(wish)
     text = corosync.conf(described)

@@ -72,10 +72,12 @@ def test_a_volume_that_follows_its_vm_is_drawn_below_it() -> None:
     assert (bond.upper, bond.lower, bond.waits, bond.beside, bond.lacks) == ("web", "vols-lv-web", "must", "must", "")
 
 
-def test_two_things_of_one_id_and_without_an_agent_are_drawn() -> None:
-    nothing = '<primitive id="a"/>'
-    text = f"<cib><configuration><resources>{nothing * 2}</resources></configuration></cib>"
-    assert draw(picture(Subject(Facts(etree.fromstring(text)))), "x").endswith("}\n")
+def test_things_of_one_id_and_without_an_agent_are_drawn() -> None:
+    root = etree.fromstring(CIB)
+    for _ in range(2):
+        etree.SubElement(root.find("configuration/resources"), "primitive", id="a")
+    etree.SubElement(root.find("configuration/constraints"), "rsc_order", id="o", first="a", then="dlm")
+    assert draw(picture(Subject(Facts(root))), "x").endswith("}\n")
 
 
 def test_volumes_of_one_vm_each_are_one_box_with_a_line_each() -> None:

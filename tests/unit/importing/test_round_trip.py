@@ -18,6 +18,7 @@ from hacluster.cib.compile import FEATURE_SET, compile
 from hacluster.cib.templates import Library, shipped_directory
 from hacluster.importing import Imported, Sources, import_cib
 from hacluster.model import Cluster
+from tests.depth import examples
 from tests.unit.cib import test_random
 from tests.unit.importing import wishes
 
@@ -49,7 +50,9 @@ def again(made: Imported) -> Cluster:
 
 
 @given(wishes.tables())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 def test_import_is_the_inverse_of_compile(wish: dict[str, Any]) -> None:
     cluster = wishes.cluster(wish)
     assume(cluster is not None)
@@ -63,7 +66,7 @@ def test_import_is_the_inverse_of_compile(wish: dict[str, Any]) -> None:
 
 
 @given(test_random.specs())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_stack_every_kind_of_node_is_the_specs_again(wish: dict[str, Any]) -> None:
     """The order of what is compiled follows the spec's, which a CIB does not always tell: not byte for byte."""
     cluster = test_random.cluster(wish)
@@ -74,7 +77,9 @@ def test_every_stack_every_kind_of_node_is_the_specs_again(wish: dict[str, Any])
 
 
 @given(wishes.tables())
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 def test_without_the_domain_files_the_vms_are_kept_and_nothing_changes(wish: dict[str, Any]) -> None:
     cluster = wishes.cluster(wish)
     assume(cluster is not None)

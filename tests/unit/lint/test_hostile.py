@@ -9,6 +9,7 @@ from lxml import etree
 from hacluster.graph import draw, picture
 from hacluster.lint import Facts, Subject, lint, with_lines
 from hacluster.problems import CATALOGUE
+from tests.depth import examples
 from tests.unit.lint.clean import AGENTS, CIB, DOMAINS
 
 TAGS = (
@@ -66,7 +67,7 @@ def spoil(root: etree._Element, step: tuple[str, int, str, str, str]) -> None:
         etree.SubElement(element, tag, {name: value, "id": f"new{number}"})
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_a_spoiled_cib_is_linted_and_drawn(steps: list[tuple[str, int, str, str, str]]) -> None:
     root = etree.fromstring(CIB)
@@ -82,7 +83,7 @@ def test_a_spoiled_cib_is_linted_and_drawn(steps: list[tuple[str, int, str, str,
         assert draw(picture(subject, vm.id), "x").endswith("}\n")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=200) | st.sampled_from([text.encode() for text in DOMAINS.values()]))
 def test_a_domain_file_may_be_anything(text: bytes) -> None:
     lint(Subject(Facts(etree.fromstring(CIB)), domains={"web": text}))

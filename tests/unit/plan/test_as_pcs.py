@@ -17,12 +17,12 @@ from hacluster.cib import compare, merge
 from hacluster.cib import compile as compiler
 from hacluster.plan.as_pcs import commands
 from tests import scheduler
+from tests.depth import examples
 from tests.unit.cib import clusters
 from tests.unit.cib.test_merge import FRESH, specs
 from tests.unit.cib.test_tools import EVERYTHING
 
 pytestmark = scheduler.needs_tools
-DEEP = int(os.environ.get("HACLUSTER_DEEP", "0"))
 
 
 def live(cluster: model.Cluster) -> etree._Element:
@@ -178,9 +178,8 @@ def test_a_plain_secret_is_not_printed() -> None:
 
 
 @settings(
-    max_examples=DEEP or 2,
+    max_examples=examples(2),
     deadline=None,
-    derandomize=not DEEP,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(first=specs, second=specs)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from hacluster.model import Disk, Nic
+from tests.depth import examples
 from tests.unit.spec.example import SMALL, VM, changed, cluster, findings, only, parse
 
 UUID = "3c9f7a40-6f2e-4d0b-9a6b-2f8f9d1e7a01"
@@ -308,7 +309,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(BROUGHT)), st.integers(0, 12), st.sampled_from(PIECES)), max_size=4))
 def test_any_domain_xml_is_answered(tmp_path: Path, cuts: list[tuple[int, int, str]]) -> None:
     text = BROUGHT

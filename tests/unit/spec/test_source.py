@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hacluster import spec
 from hacluster.spec import source
+from tests.depth import examples
 from tests.unit.spec.example import EXAMPLES, KVM, SMALL, VM, changed, findings, only, parse
 
 
@@ -166,15 +167,12 @@ def mangled(draw: st.DrawFn) -> bytes:
     return text
 
 
-EXAMPLE_COUNT = int(os.environ.get("HACLUSTER_FUZZ", "300"))
-
-
 def test_nothing_that_disturbs_a_terminal_is_quoted() -> None:
     problem = only(changed(("[networks.lan]", '[networks.lan]\n"\\u007f\\u001b[31m" = 1'), text=SMALL))
     assert problem.where == r'networks.lan."\x7f\x1b[31m"'
 
 
-@settings(max_examples=EXAMPLE_COUNT, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(mangled() | st.binary(max_size=200))
 def test_any_bytes_are_answered_with_a_cluster_or_findings(text: bytes) -> None:
     made, found = spec.parse(text, EXAMPLES)
@@ -186,7 +184,7 @@ def test_any_bytes_are_answered_with_a_cluster_or_findings(text: bytes) -> None:
         assert all(c.isprintable() for c in problem.message + problem.where)
 
 
-@settings(max_examples=EXAMPLE_COUNT, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(["cluster", "nodes", "vms", "storage", "networks", "fence_devices"]), VALUES))
 def test_any_value_in_any_part_is_answered(tables: dict[str, object]) -> None:
     text = "".join(f"{key} = {write(value)}\n" for key, value in tables.items())
