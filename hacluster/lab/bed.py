@@ -7,6 +7,7 @@ nothing but the name.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -292,7 +293,12 @@ class Bed:
         if leader is None:
             raise Refused(self._off(node))
         group = Path(supply.cgroup) / "exec"
-        group.mkdir(exist_ok=True)
+        try:
+            group.mkdir(exist_ok=True)
+        except OSError as gone:  # it lost its power since
+            if gone.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+            raise Refused(self._off(node)) from None
         return [
             "/bin/sh", "-c", 'echo 0 >"$0" && exec "$@"', str(group / "cgroup.procs"),
             "nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "-C", "--wdns=/root", "--", *argv,

@@ -101,3 +101,18 @@ def test_a_name_that_is_no_name_reaches_no_path(name: str) -> None:
     with pytest.raises(Refused) as no:
         Bed(name)
     assert no.value.problems[0].code == "HA701"
+
+
+def test_a_node_that_loses_its_power_while_it_is_asked_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its init was seen a moment ago, and its cgroup has gone with its power."""
+
+    class Dying:
+        cgroup = str(tmp_path / "gone")
+
+        def leader(self) -> int:
+            return 1
+
+    monkeypatch.setattr(Bed, "_supply", lambda *_: Dying())
+    with pytest.raises(Refused) as no:
+        Bed("x").exec("n1", ["true"])
+    assert no.value.problems[0].code == "HA711"
