@@ -52,7 +52,7 @@ exit $code
 REMOVED = f"rm -rf {HOOK} {STAGE}; test -e {AGENT}.real && mv {AGENT}.real {AGENT}; true"
 """What takes the taps out of a node."""
 TAPPED = re.compile(r"(hook \w+|(?:start|stop|monitor|migrate_to|migrate_from) (?:begins|ends))")
-CLAIMED, DAEMON = "claimed", "libvirtd begins"
+CLAIMED, DAEMON, ARRIVAL = "claimed", "libvirtd begins", "migrate_from begins"
 HOOKS = {BEGINS: "hook migrate", OVER: "hook stopped"}
 """Points of a migration at which libvirt calls a hook, of the target or the source, and waits for it."""
 LOOK = 0.02
@@ -60,7 +60,8 @@ LOOK = 0.02
 
 @dataclass
 class Point:
-    """Where faults wait for their time. `node` is empty where any node will do; `passed` says that it came."""
+    """Where faults wait for their time. `node` is empty where any node will do; `passed` says that it came. A copy
+    goes on `lasts` seconds after it has begun, so that others get their turn in the middle of it."""
 
     at: str
     vm: str
@@ -68,6 +69,7 @@ class Point:
     count: int
     deeds: list[Callable[[], object]] = field(default_factory=list)
     passed: bool = False
+    lasts: float = 0.0
     claims: set[str] = field(default_factory=set)
 
     @property
@@ -147,12 +149,18 @@ class Taps:
                     time.sleep(LOOK)
             else:
                 point.passed = True
-                done = [do() for do in point.deeds]
-                for person in done if point.at in (CLAIMED, COPIES, SWITCHES) else ():
-                    if isinstance(person, Person):
+                end = time.monotonic() + point.lasts
+                for person in [do() for do in point.deeds]:
+                    if isinstance(person, Person) and self._waits_for(point, person):
                         person.watch(PATIENCE)
+                while time.monotonic() < end and not self._over.is_set() and not self._copying.over(point.vm):
+                    time.sleep(LOOK)
                 self._let_go(point, node)
                 return
+
+    def _waits_for(self, point: Point, person: Person) -> bool:
+        """Whether a point is held until somebody has his answer: where nobody is held up whom he needs for it."""
+        return point.at in (CLAIMED, COPIES, SWITCHES) or (point.at == ARRIVAL and person.words[0] == "hactl")
 
     def _reached(self, point: Point) -> str | None:
         if point.tap:
