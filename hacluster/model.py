@@ -50,6 +50,7 @@ class Node:
 
     A `remote` node runs pacemaker_remoted and no Corosync: its id is 0, its one address is what the cluster dials, and
     after a lost connection the cluster waits `reconnect` seconds before it dials again (0: at once, after fencing).
+    `host_key` is the node's ssh host key, or its fingerprint, where the spec pins it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Node:
     capacity: Capacity | None = None
     remote: bool = False
     reconnect: int = 60
+    host_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class FenceDevice:
 class Gfs2:
     """A GFS2 file system on a clustered logical volume: dlm, lvmlockd or clvmd, volume group, file system.
 
-    `device` is the shared block device under the volume group, None where the spec does not say.
+    `device` is the shared block device under the volume group, None where the spec does not say; `size` is that of the
+    volume when bootstrap makes it, None is all that the group has.
     """
 
     stack: ClassVar[str] = "gfs2"
@@ -100,6 +103,7 @@ class Gfs2:
     journals: int = 2
     journal_size: int = 128 << 20
     options: tuple[str, ...] = ("noatime", "nodiratime")
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +211,14 @@ Storage = Gfs2 | Ocfs2 | Nfs | Directory | Block | SharedLvm | CephRbd | Local
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network a VM may be attached to: a bridge that must exist on every node."""
+    """A network a VM may be attached to: a bridge that must exist on every node.
+
+    `interface` is what bootstrap puts into a bridge that it makes: the name of one, or "none"; None: it makes none.
+    """
 
     name: str
     bridge: str
+    interface: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

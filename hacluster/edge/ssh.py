@@ -1,7 +1,8 @@
 """Commands and files on nodes: as a child process when the node is this machine, over ssh otherwise.
 
-One connection per node is opened at its first use and kept. Host keys are checked against this machine's known_hosts
-files and never learnt here: a key that is trusted on first use protects nobody. Nothing is ever retried, for the
+One connection per node is opened at its first use and kept. Host keys are checked, against the key that the spec pins
+for the node or else this machine's known_hosts files, and never learnt here: a key that is trusted on first use
+protects nobody. Nothing is ever retried, for the
 runner does not know what a command does; only a kept connection that turns out to be dead before anything was sent on
 it is opened anew. What is logged of a command is its argument vector, so a secret must travel on stdin.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 import paramiko
 import structlog
 
-from hacluster.edge import local, placing
+from hacluster.edge import host_keys, local, placing
 from hacluster.ports import Completed, NodeFile, Unreachable
 from hacluster.problems import Refused, kind
 
@@ -50,11 +51,20 @@ class NodeRunner:
     """The Runner port. Safe to use from several threads.
 
     `hosts` maps node names to what ssh dials where that is not the node's name. `here` is the name under which this
-    machine is a node; None means its hostname.
+    machine is a node; None means its hostname. `pins` are host keys by node name, as the spec has them: for these
+    nodes known_hosts is not asked.
     """
 
-    def __init__(self, hosts: Mapping[str, str] | None = None, *, here: str | None = None, port: int = 22) -> None:
+    def __init__(
+        self,
+        hosts: Mapping[str, str] | None = None,
+        *,
+        here: str | None = None,
+        port: int = 22,
+        pins: Mapping[str, str] | None = None,
+    ) -> None:
         self._hosts = dict(hosts or {})
+        self._pins = dict(pins or {})
         self._port = port
         name = here or socket.gethostname()
         self._here = {name, name.split(".")[0]}
@@ -150,10 +160,14 @@ class NodeRunner:
         host = self._hosts.get(node, node)
         limit = max(0.1, min(_CONNECT_LIMIT, until - time.monotonic()))
         client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        for path in KNOWN_HOSTS:
-            with suppress(OSError):
-                client.load_system_host_keys(str(path.expanduser()))
+        pin = self._pins.get(node)
+        if pin is None:
+            client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            for path in KNOWN_HOSTS:
+                with suppress(OSError):
+                    client.load_system_host_keys(str(path.expanduser()))
+        else:
+            client.set_missing_host_key_policy(host_keys.Pinned(pin))
         try:
             client.connect(
                 host,
@@ -163,6 +177,18 @@ class NodeRunner:
                 banner_timeout=limit,
                 auth_timeout=limit,
             )
+        except host_keys.NotPinned as error:
+            client.close()
+            raise Refused(
+                CHANGED_HOST(
+                    f"{host} shows another host key than the one that the spec pins for it.",
+                    where=node,
+                    remedy=f"compare both with the node's own (ssh-keygen -lf {host_keys.OWN}), on its console; if the "
+                    f"node was reinstalled: nodes.{node}.host_key",
+                    expected=host_keys.fingerprint(pin or ""),
+                    shown=str(error),
+                )
+            ) from error
         except paramiko.BadHostKeyException as error:
             client.close()
             raise Refused(

@@ -31,12 +31,13 @@ def cluster(draft: dict[str, Any], guests: dict[str, Guest], base: Path, residue
                 check_placement.capacity(n, draft["placement"]),
                 n["remote"],
                 n["reconnect"],
+                n["host_key"],
             )
             for name, n in draft["nodes"].items()
         ),
         fence_devices=tuple(_device(name, d, draft["nodes"], base) for name, d in draft["fence_devices"].items()),
         storages=tuple(_storage(name, s, head, len(numbers)) for name, s in draft["storage"].items()),
-        networks=tuple(model.Network(name, n["bridge"]) for name, n in draft["networks"].items()),
+        networks=tuple(model.Network(name, n["bridge"], n["interface"]) for name, n in draft["networks"].items()),
         vms=tuple(_vm(guests[name], v, draft) for name, v in draft["vms"].items()),
         properties=MappingProxyType(dict((head["properties"] or {}).get("rest", {}))),
         stickiness=head["stickiness"],
@@ -150,6 +151,7 @@ def _storage(name: str, storage: Table, head: Table, members: int) -> model.Stor
         journals=storage["journals"] or members,
         journal_size=storage["journal_size"],
         options=storage["options"],
+        size=storage["size"],
     )
 
 

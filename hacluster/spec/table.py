@@ -16,6 +16,7 @@ from hacluster.spec.values import (
     CLUSTER_NAME,
     DISK_PATH,
     HOST,
+    HOST_KEY,
     LINE,
     LVM_NAME,
     MAC,
@@ -93,6 +94,11 @@ NODE = Section(
         Field("migration_host", HOST, "The name or address that other nodes dial for a live migration."),
         Field("ssh_host", HOST, "The name or address that hactl dials. Default: the first address."),
         Field(
+            "host_key",
+            HOST_KEY,
+            "The node's ssh host key (a public key, or its fingerprint). Default: what this machine's known_hosts has.",
+        ),
+        Field(
             "fencing",
             ListOf(OneOrMore(NAME, "a fence device's name"), 0, 9),
             "Fence devices by level; the next level is tried when one fails. An inner list is used together.",
@@ -136,6 +142,7 @@ GFS2 = Section(
         Field("journals", Whole(1, 128), "Journals of the file system. Default: one for each node."),
         Field("journal_size", size(8 << 20, 1 << 30, "32M"), "The size of one journal.", 128 << 20),
         Field("options", ListOf(MOUNT_OPTION, 0, 32), "Mount options.", ("noatime", "nodiratime")),
+        Field("size", size(64 << 20, 1 << 60, "500G"), "The volume's size when it is made. Default: all of its group."),
     )
 )
 
@@ -213,7 +220,16 @@ DIRECTORY = Section(
 
 BLOCK = Section((Field("directory", AGENT_PATH, "The directory of the device nodes, such as /dev/mapper.", REQUIRED),))
 
-NETWORK = Section((Field("bridge", BRIDGE, "The bridge, which exists on every node.", REQUIRED),))
+NETWORK = Section(
+    (
+        Field("bridge", BRIDGE, "The bridge, which exists on every node.", REQUIRED),
+        Field(
+            "interface",
+            BRIDGE,
+            "What bootstrap puts into the bridge when it makes it: an interface without addresses, or none.",
+        ),
+    )
+)
 
 LIBVIRT = Section(
     (

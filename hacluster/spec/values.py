@@ -91,6 +91,12 @@ PATH = Text("an absolute path", check=_path)
 DISK_PATH = Text("an absolute path, or rbd:POOL/IMAGE", check=_disk)
 AGENT_PATH = Text("an absolute path", check=_shell_safe_path)
 HOST = Text("an IP address or a host name", check=names.host_or_address, example="10.0.1.51")
+HOST_KEY = Text(
+    "an ssh host key, or its SHA256 fingerprint",
+    r"SHA256:[A-Za-z0-9+/]{43}"
+    r"|(ssh|ecdsa)-[a-z0-9-]+ ([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?( [^\n]*)?",
+    example="ssh-ed25519 AAAA…",
+)
 MONITOR = Text("a host, or HOST:PORT", r"[A-Za-z0-9.\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
 UUID = Text("a uuid", _UUID, _uuid, normal=str.lower)
 MAC = Text("a MAC address", _MAC, _mac, example="52:54:00:12:34:56", normal=str.lower)

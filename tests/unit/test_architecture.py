@@ -88,6 +88,7 @@ ARROWS: dict[str, set[str] | None] = {
     "fences": {"fence_ports", "fencing_proof", "observe", "ports", "problems", "rehearsal", "cib"},
     "edge": {"ports", "problems", "model", "fence_ports"},
     "host": {"ports", "problems", "model", "guard", "assets"},
+    "bootstrap": {"host", "lock_driver", "model", "ports", "problems"},
     "lab": {"cib", "lock_driver", "model", "spec", "host", "ports", "problems", "guard", "assets"},
     "sim": {"cib", "ports", "problems"},
     "cli": None,

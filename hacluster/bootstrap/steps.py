@@ -1,0 +1,201 @@
+"""The one mechanism of bootstrap: look, say what is missing, change that, look again.
+
+A Step answers with all changes that are missing for what it is about. To plan is to ask every step; a dry run shows
+the answers; to apply is to carry them out, step by step, and to ask each once more: what it still misses then is a
+fault. Nothing else remembers how far a run came, so one that was killed goes on where the machines are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from hacluster.bootstrap.changes import Change, FileChange
+from hacluster.bootstrap.host import Host
+from hacluster.model import Cluster
+from hacluster.ports import Completed, NodeFile, Unreachable
+from hacluster.problems import Problem, Refused, errors, kind
+
+NO_ANSWER = kind(
+    "HA612",
+    "A machine does not answer, and nothing was changed",
+    "Bootstrap looks at every machine before it changes the first: a cluster whose members were set up at different "
+    "times, or without one of them, is one that somebody has to repair by hand.",
+)
+FAILED = kind(
+    "HA609",
+    "A step of bootstrap failed on a machine",
+    "A file could not be written, or a command failed. What was done before stands, and harms nothing; running "
+    "bootstrap again looks at what is there and goes on.",
+)
+NOT_SO = kind(
+    "HA631",
+    "A step was carried out, and the machine is still not as it should be",
+    "Every command succeeded, but looking again shows that something is still missing. Going on would build upon "
+    "something that is not there.",
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What steps look at: the wish, and the machines by node name, in the spec's order.
+
+    `accepted` are the codes whose risk was taken: a step that would do something dangerous is told so here.
+    """
+
+    cluster: Cluster
+    hosts: Mapping[str, Host]
+    accepted: frozenset[str] = frozenset()
+
+    @property
+    def first(self) -> Host:
+        """The machine from which what belongs to the cluster as a whole is done."""
+        return self.hosts[self.cluster.members[0].name]
+
+    def ask(self, host: Host, ask: Callable[[Host], T]) -> T:
+        """A question to one machine. Raises Refused, as `each` does."""
+        try:
+            return ask(host)
+        except (Unreachable, OSError) as error:
+            where = f"node {host.name}"
+            raise Refused(NO_ANSWER(str(error), where=where, remedy=f"ssh root@{host.name} true")) from error
+
+    def each(self, ask: Callable[[Host], T]) -> dict[str, T]:
+        """The same question to every machine at once, by node name. Raises Refused with all that failed."""
+        with ThreadPoolExecutor(max_workers=max(1, len(self.hosts))) as pool:
+            asked = {name: pool.submit(self.ask, host, ask) for name, host in self.hosts.items()}
+        answers: dict[str, T] = {}
+        found: list[Problem] = []
+        for name, future in asked.items():
+            try:
+                answers[name] = future.result()
+            except Refused as no:
+                found += no.problems
+        if found:
+            raise Refused(found)
+        return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a step found: the changes that are missing, in order, and what speaks against making them."""
+
+    changes: tuple[Change, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class Step(Protocol):
+    """One thing that the machines of a cluster must have. Stateless: all it knows is what it sees."""
+
+    @property
+    def name(self) -> str:
+        """The word for --only."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What it is about, for people."""
+        ...
+
+    @property
+    def together(self) -> bool:
+        """Whether the machines can be changed at once; else the changes are made one after another, as listed."""
+        ...
+
+    def look(self, site: Site) -> Looked:
+        """What is missing. Changes nothing. What an earlier step would bring may be missing too: then it answers what
+        it would do once that is there. Raises Refused when a machine does not answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A step and what it found."""
+
+    step: Step
+    looked: Looked
+
+
+def plan(site: Site, steps: Sequence[Step]) -> tuple[Told, ...]:
+    """Every step's answer. Raises Refused when a machine does not answer; other findings are in the answers."""
+    return tuple(Told(step, step.look(site)) for step in steps)
+
+
+def problems(told: Sequence[Told]) -> tuple[Problem, ...]:
+    """All findings of a plan."""
+    return tuple(problem for each in told for problem in each.looked.problems)
+
+
+def apply(site: Site, steps: Sequence[Step], tell: Callable[[str], None]) -> tuple[Told, ...]:
+    """Look at everything, refuse if anything speaks against it, then make every step true, in order.
+
+    Returns what was changed. Idempotent. Raises Refused: before anything was changed when a machine does not answer or
+    a finding is not accepted; later when a change failed, or did not help.
+    """
+    found = problems(plan(site, steps))
+    if errors(found, site.accepted):
+        raise Refused(found)
+    return tuple(_make_true(site, step, tell) for step in steps)
+
+
+def _make_true(site: Site, step: Step, tell: Callable[[str], None]) -> Told:
+    looked = step.look(site)
+    if errors(looked.problems, site.accepted):
+        raise Refused(looked.problems)
+    if not looked.changes:
+        return Told(step, looked)
+    if step.together:
+        chains = {name: [c for c in looked.changes if c.node == name] for name in site.hosts}
+        site.each(lambda host: _chain(host, chains[host.name], step, tell))
+    else:
+        for change in looked.changes:
+            _chain(site.hosts[change.node], [change], step, tell)
+    left = step.look(site).changes
+    if left:
+        raise Refused(
+            NOT_SO(
+                f"{step.title}: {left[0].headline}",
+                where=f"node {left[0].node}",
+                remedy="look there by hand, then run hactl node bootstrap again",
+                step=step.name,
+            )
+        )
+    return Told(step, looked)
+
+
+def _chain(host: Host, changes: Sequence[Change], step: Step, tell: Callable[[str], None]) -> None:
+    for change in changes:
+        tell(f"{host.name}: {change.headline}")
+        try:
+            _carry_out(host, change)
+        except (Unreachable, OSError) as error:
+            raise Refused(
+                FAILED(
+                    str(error),
+                    where=f"node {host.name}",
+                    remedy=f"mend it there, then run hactl node bootstrap again: it goes on with {step.name}",
+                    step=step.name,
+                )
+            ) from error
+
+
+def _carry_out(host: Host, change: Change) -> None:
+    if isinstance(change, FileChange):
+        if change.after is None:
+            host.remove(change.path)
+        else:
+            host.write(NodeFile(change.path, change.after, change.mode))
+        return
+    done = host.run(change.argv, stdin=change.stdin, deadline=change.deadline)
+    if not done.ok:
+        raise OSError(f"{change.command}: {last_words(done)}")
+
+
+def last_words(done: Completed) -> str:
+    """What a command that failed said last, three lines at most; its exit code if it said nothing."""
+    said = (done.err or done.out).decode(errors="replace").strip().splitlines()
+    return "; ".join(said[-3:]) or f"exit code {done.code}"

@@ -1,0 +1,154 @@
+"""The Host port of bootstrap: one suite over machines in memory and over a real sshd in a network of its own."""
+
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hacluster.bootstrap.host import Host
+from hacluster.edge import ssh
+from hacluster.edge.bare import BareHost
+from hacluster.edge.ssh import NodeRunner
+from hacluster.ports import NodeFile, Unreachable
+from hacluster.problems import Refused
+from tests.bare_machines import Machine
+from tests.sshd import Sshd, network
+
+REAL = pytest.param("sshd", marks=pytest.mark.root)
+
+
+@pytest.fixture(params=["memory", REAL])
+def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    if request.param == "memory":
+        yield Machine("n1")
+        return
+    with _real(tmp_path, monkeypatch) as server:
+        runner = NodeRunner({"n1": server.address}, here="elsewhere", pins={"n1": server.host_key})
+        try:
+            yield BareHost(runner, "n1")
+        finally:
+            runner.close()
+
+
+def _real(folder: Path, monkeypatch: pytest.MonkeyPatch) -> "network":
+    if not shutil.which("unshare") or not Path("/usr/sbin/sshd").exists():
+        pytest.skip("no sshd, or no namespaces")
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return network(folder)
+
+
+def test_a_command_keeps_its_input_and_output(host: Host) -> None:
+    done = host.run(["cat"], stdin=b"what goes in")
+    assert (done.code, done.out) == (0, b"what goes in")
+
+
+def test_a_command_that_fails_says_so(host: Host) -> None:
+    assert host.run(["false"]).code == 1
+
+
+def test_a_program_that_is_not_there_is_127(host: Host) -> None:
+    assert host.run(["hactl-has-no-such-program"]).code == 127
+
+
+def test_a_command_that_does_not_end_is_unreachable(host: Host) -> None:
+    with pytest.raises(Unreachable):
+        host.run(["sleep", "60"], deadline=1.0)
+
+
+def test_a_file_that_is_not_there_is_none(host: Host) -> None:
+    assert host.read("/etc/hacluster-test/none") is None
+
+
+def test_a_file_is_written_whole_with_its_folders(host: Host) -> None:
+    content = bytes(range(256)) * 999
+    host.write(NodeFile("/etc/hacluster-test/a folder/it's.conf", content, 0o640))
+    assert host.read("/etc/hacluster-test/a folder/it's.conf") == content
+
+
+def test_a_file_is_replaced(host: Host) -> None:
+    for content in (b"a longer first content", b"second"):
+        host.write(NodeFile("/etc/hacluster-test/file", content))
+    assert host.read("/etc/hacluster-test/file") == b"second"
+
+
+def test_an_empty_file_is_a_file(host: Host) -> None:
+    host.write(NodeFile("/etc/hacluster-test/empty", b""))
+    assert host.read("/etc/hacluster-test/empty") == b""
+
+
+def test_a_removed_file_is_gone_and_may_be_removed_again(host: Host) -> None:
+    host.write(NodeFile("/etc/hacluster-test/file", b"x"))
+    host.remove("/etc/hacluster-test/file")
+    host.remove("/etc/hacluster-test/file")
+    assert host.read("/etc/hacluster-test/file") is None
+
+
+def test_a_folder_is_no_file(host: Host) -> None:
+    host.write(NodeFile("/etc/hacluster-test/folder/file", b"x"))
+    with pytest.raises(OSError):
+        host.read("/etc/hacluster-test/folder")
+    with pytest.raises(OSError):
+        host.write(NodeFile("/etc/hacluster-test/folder", b"x"))
+
+
+# --- what only a real sshd can show ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
+    with _real(tmp_path, monkeypatch) as server:
+        yield server
+
+
+@pytest.mark.root
+def test_another_host_key_than_the_pinned_one_is_refused(sshd: Sshd) -> None:
+    other = (sshd.folder / "other.pub").read_text()
+    for pin in (other, _fingerprint(sshd.folder / "other.pub")):
+        with pytest.raises(Refused) as no:
+            NodeRunner({"n1": sshd.address}, here="elsewhere", pins={"n1": pin}).run("n1", ["true"])
+        problem = no.value.problems[0]
+        assert problem.code == ssh.CHANGED_HOST.code
+        assert dict(problem.facts) == {
+            "expected": _fingerprint(sshd.folder / "other.pub"),
+            "shown": _fingerprint(sshd.folder / "host.pub"),
+        }
+
+
+@pytest.mark.root
+def test_a_pinned_fingerprint_is_enough(sshd: Sshd) -> None:
+    pins = {"n1": _fingerprint(sshd.folder / "host.pub")}
+    assert NodeRunner({"n1": sshd.address}, here="elsewhere", pins=pins).run("n1", ["echo", "in"]).out == b"in\n"
+
+
+@pytest.mark.root
+def test_a_pin_goes_before_known_hosts(sshd: Sshd) -> None:
+    (sshd.folder / ".ssh" / "known_hosts").write_text(f"{sshd.address} {sshd.host_key}\n")
+    pins = {"n1": _fingerprint(sshd.folder / "other.pub")}
+    with pytest.raises(Refused):
+        NodeRunner({"n1": sshd.address}, here="elsewhere", pins=pins).run("n1", ["true"])
+
+
+@pytest.mark.root
+def test_modes_arrive_and_nothing_is_left_beside_a_file(sshd: Sshd) -> None:
+    host = BareHost(NodeRunner({"n1": sshd.address}, here="elsewhere", pins={"n1": sshd.host_key}), "n1")
+    path = sshd.etc / "hacluster-test" / "file"
+    host.write(NodeFile("/etc/hacluster-test/file", b"x", 0o640))
+    assert host.run(["stat", "-c", "%a %U", "/etc/hacluster-test/file"]).out == b"640 root\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert [each.name for each in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.root
+def test_this_machines_own_files_are_never_touched(sshd: Sshd) -> None:
+    host = BareHost(NodeRunner({"n1": sshd.address}, here="elsewhere", pins={"n1": sshd.host_key}), "n1")
+    host.write(NodeFile("/etc/hacluster-test/file", b"x"))
+    assert not Path("/etc/hacluster-test").exists()
+
+
+def _fingerprint(path: Path) -> str:
+    said = subprocess.run(["ssh-keygen", "-lf", path], check=True, capture_output=True, text=True).stdout
+    return said.split()[1]
