@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WATCH = 0.02
 """Seconds between two looks at the time stamp of libvirt's status file."""
+STILL = 0.2
+"""Seconds between two looks at a QEMU that is stopped by a signal."""
 SLICE = 5.0
 """Seconds one child polls for the seal before another takes over: no child outlives its use by more."""
 PATIENCE = 45.0
@@ -39,6 +41,9 @@ while we wait. Time in which nothing is heard does not count: the source may hav
 def migrate_from(vm: Vm, deadline: Deadline) -> int:
     """Take the VM over from `vm.source`. 0 when it runs here, sealed."""
     sight = look(vm.name, vm.uuid)
+    while sight.stands_still and not deadline.over(1.0):  # the only copy of the guest's memory, perhaps being dumped
+        time.sleep(STILL)
+        sight = look(vm.name, vm.uuid)
     if not sight.alive:
         return _nothing_here(vm, deadline)
     lock = RunLock(vm.uuid)

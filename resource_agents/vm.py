@@ -102,6 +102,11 @@ class Sight:
         return self.letter not in ("", "T", "t", "Z", "X")
 
     @property
+    def stands_still(self) -> bool:
+        """It is there, and stopped by a signal or a tracer: it may go on at any time."""
+        return self.letter in ("T", "t")
+
+    @property
     def complete(self) -> bool:
         """Its memory is all here: no incoming migration is going on, nor was one broken off."""
         return "migration in" not in self.job and (self.state, self.reason) not in INCOMPLETE

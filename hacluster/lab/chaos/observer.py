@@ -96,9 +96,13 @@ class Observer(threading.Thread):
         copy = self.copy(vm)
         return copy.node if copy is not None else None
 
+    def copies(self, vm: str) -> list[Copy]:
+        """Its copies, running or not, in the order of their nodes."""
+        return sorted((copy for copy in self._there if self._vms[copy.uuid] == vm), key=lambda copy: copy.node)
+
     def places(self, vm: str) -> list[str]:
         """The nodes that have a copy, running or not."""
-        return sorted(copy.node for copy in self._there if self._vms[copy.uuid] == vm)
+        return [copy.node for copy in self.copies(vm)]
 
     def runs(self, vm: str, within: float = DOWN) -> bool:
         """Whether the guest's counter went on within the last seconds."""

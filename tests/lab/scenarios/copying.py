@@ -8,9 +8,12 @@ far each side is.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from hacluster.lab.chaos.scene import Scene
@@ -47,7 +50,10 @@ class Copying:
         if source is None or (only and only != (self._target(vm, source) if at == FINISHES else source)):
             return None
         if at == COPIES:
-            self._arriving(vm, "STOP")
+            self._arriving(vm, signal.SIGSTOP)
+            if PERFORMS not in self._status(source, vm):  # too late: it has arrived
+                self._arriving(vm, signal.SIGCONT)
+                return None
         else:
             self._scene.sh(source, f"pkill -STOP {VIRSH}")
             if not self._until(lambda: PERFORMED in self._status(source, vm)):
@@ -63,7 +69,7 @@ class Copying:
     def let_go(self, at: str, vm: str, source: str) -> None:
         """Let them go on who wait at a point."""
         if at == COPIES:
-            self._arriving(vm, "CONT")
+            self._arriving(vm, signal.SIGCONT)
         if at == SWITCHES:
             self._scene.sh(source, f"pkill -CONT {VIRSH}")
         if at == FINISHES:
@@ -73,14 +79,19 @@ class Copying:
         """Whether no migration of the VM is under way any more."""
         return self._performing(vm) is None
 
-    def _arriving(self, vm: str, signal: str) -> None:
+    def _arriving(self, vm: str, order: signal.Signals) -> None:
         """Stop the QEMU that takes in a guest's memory, and with it the sending, or have it go on."""
-        for node in self._scene.powered():
-            self._scene.sh(node, f"pkill -{signal} -f '[g]uest={vm},.*-incoming'")
+        for copy in self._scene.observer.copies(vm):
+            if order == signal.SIGCONT or not self._sends(copy.node, vm):
+                with suppress(ProcessLookupError):
+                    os.kill(copy.pid, order)
+
+    def _sends(self, node: str, vm: str) -> bool:
+        return PERFORMS in (status := self._status(node, vm)) or PERFORMED in status
 
     def _performing(self, vm: str) -> str | None:
         for node in self._scene.nodes:
-            if PERFORMS in self._status(node, vm) or PERFORMED in self._status(node, vm):
+            if self._sends(node, vm):
                 return node
         return None
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from hacluster.lab.chaos.scene import Scene
@@ -42,10 +43,10 @@ class Person:
                 self.said = self._process.communicate(timeout=seconds)[0]
                 self._over = True
 
-    def watch(self, seconds: float) -> None:
-        """See him to his end, or for so long; what he says is heard by whoever waits for him."""
+    def watch(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """See him to his end, or so far, or for so long; what he says is heard by whoever waits for him."""
         end = time.monotonic() + seconds
-        while self._process.poll() is None and time.monotonic() < end:
+        while self._process.poll() is None and time.monotonic() < end and not until():
             time.sleep(0.05)
 
     def leave(self) -> None:

@@ -20,7 +20,7 @@ from hacluster.lab.chaos.scene import SPEC, Scene
 from tests.lab.scenarios.copying import COPIES, HELD
 from tests.lab.scenarios.people import SAVED
 from tests.lab.scenarios.taps import REMOVED, Point, Taps, can_tap
-from tests.lab.scenarios.verbs import EMPTY_RUN, FREED, PYTHON, Verbs, can_do
+from tests.lab.scenarios.verbs import EMPTY_RUN, FREED, LIBVIRTD, PYTHON, STARTED, Verbs, can_do
 from tests.scenarios.player import CLUSTER, spec_of
 from tests.scenarios.scenario import Scenario, Step
 
@@ -28,8 +28,9 @@ STAGED = {"boards", "copy_seconds"}
 """What of a scenario's `world` the lab can be made to be."""
 ENDLESS = 100.0
 """Seconds after which a copy that does not go on at all is let go here."""
-AT_REST_AFTER, STUCK_AFTER = 3.0, 15.0
-"""Seconds in which everything runs; in which what does not run does not change, while each VM is where it is to end."""
+AT_REST_AFTER, STUCK_AFTER, PAUSED_AFTER = 3.0, 15.0, 30.0
+"""Seconds in which everything runs; in which what does not run does not change, while each VM is where it is to end;
+and in which nothing changes, while more is to be done before a VM can be there."""
 SETTLES_WITHIN = 120.0
 SHORT, SHOWS_WITHIN = 20.0, 8.0
 """Seconds up to which a wait is meant as it stands; in which what a step did can be seen from outside."""
@@ -65,6 +66,7 @@ class Player:
         here: dict[str, Any] = {key: {**getattr(expect, key), **own} for key, own in expect.lab.items()}
         self.expect = replace(expect, **here)
         self.verbs = Verbs(scene)
+        self._done = 0
         self._rested = False
         self.points = self._points()
 
@@ -146,6 +148,7 @@ class Player:
                 assert done.returncode == 0, done.stdout + done.stderr
 
     def _do(self, step: Step) -> None:
+        self._done += 1
         self._rested = False
         if step.do.startswith("wait "):
             self._wait(float(step.do.split()[1]))
@@ -158,17 +161,18 @@ class Player:
         """So long; a longer wait is for what comes of the step before it, and ends when all is at rest."""
         time.sleep(min(seconds, SHOWS_WITHIN if seconds > SHORT else seconds))
         if seconds > SHORT:
-            self._rest(max(seconds, SETTLES_WITHIN) - SHOWS_WITHIN)
+            last = self._done == len(self.scenario.steps)
+            self._rest(max(seconds, SETTLES_WITHIN) - SHOWS_WITHIN, PAUSED_AFTER if not last else SETTLES_WITHIN)
             self._rested = True
 
-    def _rest(self, seconds: float) -> None:
+    def _rest(self, seconds: float, paused: float = SETTLES_WITHIN) -> None:
         end, since, before = time.monotonic() + seconds, time.monotonic(), None
         while time.monotonic() < end:
             wrong = unsettled(self.scene)
             if wrong != before:
                 since, before = time.monotonic(), wrong
-            elif time.monotonic() - since > (STUCK_AFTER if wrong else AT_REST_AFTER) and not (
-                wrong and self._misplaced()
+            elif time.monotonic() - since > (STUCK_AFTER if wrong else AT_REST_AFTER) and (
+                not wrong or not self._misplaced() or time.monotonic() - since > paused
             ):
                 return
             time.sleep(0.5)
@@ -278,6 +282,7 @@ test -e {PYTHON}.away && mv {PYTHON}.away {PYTHON}
 {REMOVED}
 {FREED}
 {EMPTY_RUN}
+if findmnt -n {LIBVIRTD}; then {STARTED}; fi
 for full in $(findmnt -rno TARGET -t tmpfs | grep ^/var/li*); do umount -l $full; done
 ip neigh flush nud permanent
 rm -f {SAVED}

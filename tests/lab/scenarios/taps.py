@@ -52,7 +52,7 @@ exit $code
 REMOVED = f"rm -rf {HOOK} {STAGE}; test -e {AGENT}.real && mv {AGENT}.real {AGENT}; true"
 """What takes the taps out of a node."""
 TAPPED = re.compile(r"(hook \w+|(?:start|stop|monitor|migrate_to|migrate_from) (?:begins|ends))")
-CLAIMED, DAEMON, ARRIVAL = "claimed", "libvirtd begins", "migrate_from begins"
+CLAIMED, DAEMON = "claimed", "libvirtd begins"
 HOOKS = {BEGINS: "hook migrate", OVER: "hook stopped"}
 """Points of a migration at which libvirt calls a hook, of the target or the source, and waits for it."""
 LOOK = 0.02
@@ -145,22 +145,27 @@ class Taps:
                 time.sleep(LOOK)
             elif point.at == COPIES and left > 1:
                 left -= 1
+                self._let_go(point, node)
                 while not self._over.is_set() and not self._copying.over(point.vm):
                     time.sleep(LOOK)
             else:
                 point.passed = True
-                end = time.monotonic() + point.lasts
+                end, claims = time.monotonic() + point.lasts, self._claims(point.vm) if point.tap else set()
                 for person in [do() for do in point.deeds]:
-                    if isinstance(person, Person) and self._waits_for(point, person):
-                        person.watch(PATIENCE)
+                    if isinstance(person, Person):
+                        self._attend(point, person, claims)
                 while time.monotonic() < end and not self._over.is_set() and not self._copying.over(point.vm):
                     time.sleep(LOOK)
                 self._let_go(point, node)
                 return
 
-    def _waits_for(self, point: Point, person: Person) -> bool:
-        """Whether a point is held until somebody has his answer: where nobody is held up whom he needs for it."""
-        return point.at in (CLAIMED, COPIES, SWITCHES) or (point.at == ARRIVAL and person.words[0] == "hactl")
+    def _attend(self, point: Point, person: Person, before: set[str]) -> None:
+        """Hold a point until somebody has his answer where nobody is held up whom he needs for it; elsewhere until
+        hactl has, or has changed the VM's claim."""
+        if point.at in (CLAIMED, COPIES, SWITCHES):
+            person.watch(PATIENCE)
+        elif point.tap and person.words[0] == "hactl":
+            person.watch(PATIENCE, lambda: self._claims(point.vm) != before)
 
     def _reached(self, point: Point) -> str | None:
         if point.tap:
@@ -178,11 +183,14 @@ class Taps:
 
     def _claimed(self, point: Point) -> str | None:
         """Claims are told apart by their owner's note, as no two have the same."""
-        path = f"//rsc_location[@id='hactl-move-{point.vm}']"
-        done = self._scene.run(self._scene.prompt(), ["cibadmin", "--query", "--xpath", path], 10)
-        if done.returncode == 0:
-            point.claims |= set(re.findall(r' attribute="hactl-claim"[^>]* value="([^"]*)"', done.stdout))
+        point.claims |= self._claims(point.vm)
         return self._scene.prompt() if len(point.claims) >= point.count else None
+
+    def _claims(self, vm: str) -> set[str]:
+        """The owner's note of the claim that stands on a VM; empty when none does."""
+        path = f"//rsc_location[@id='hactl-move-{vm}']"
+        done = self._scene.run(self._scene.prompt(), ["cibadmin", "--query", "--xpath", path], 10)
+        return set(re.findall(r' attribute="hactl-claim"[^>]* value="([^"]*)"', done.stdout))
 
     def _begun(self, point: Point) -> str | None:
         now = self._libvirtd(point.node)

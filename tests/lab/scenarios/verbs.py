@@ -31,6 +31,12 @@ REFUSED = """nft 'add table inet stage; add chain inet stage in { type filter ho
 add rule inet stage in tcp dport 49152-49215 reject with tcp reset'"""
 """No guest's memory reaches a node any more, nor the rest of one that is being sent."""
 FREED = "nft delete table inet stage 2>/dev/null; true"
+LIBVIRTD = "/usr/sbin/libvirtd"
+SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd-tcp.socket"
+DEAD = f"mount --bind /dev/null {LIBVIRTD}; pkill -KILL -x libvirtd"
+"""Dead until somebody starts it: systemd, which would start another at once, finds no program."""
+STARTED = f"""while findmnt -n {LIBVIRTD}; do umount {LIBVIRTD}; done
+systemctl reset-failed libvirtd {SOCKETS}; systemctl start {SOCKETS}; systemctl start libvirtd"""
 DEAF = "ip neigh replace {address} lladdr 02:00:00:00:00:01 dev eth{link} nud permanent"
 HEARD = "ip neigh del {address} dev eth{link} 2>/dev/null; true"
 AGENT = "[V]irtualDomain(.real)? (start|stop|monitor|migrate)"
@@ -123,6 +129,9 @@ class Verbs:
         if (order, what) == ("kill", "agent"):
             self._scene.sh(node, KILLED.format(agent=AGENT, wanted=WANTED, reached=REACHED))
             return
+        if (order, what) == ("kill", "libvirtd"):
+            self._scene.sh(node, DEAD)
+            return
         name = {"kill": "KILL", "SIGSTOP": "STOP", "SIGCONT": "CONT"}[order]
         pattern = {"agent": f"-f '{AGENT}'", "virsh": "-f '^virsh.* migrate'"}.get(what, f"-x {what[:15]}")
         self._scene.sh(node, f"pkill -{name} {pattern}")
@@ -172,7 +181,7 @@ class Verbs:
             self._scene.bed.link(node, False)
 
     def _start_libvirtd(self, node: str) -> None:
-        self._scene.sh(node, "systemctl reset-failed libvirtd; systemctl start libvirtd")
+        self._scene.sh(node, STARTED)
 
     def _delete_config(self, vm: str, node: str) -> None:
         self._scene.sh(node, f"rm -f {self._scene.config(vm)}")
