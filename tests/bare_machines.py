@@ -105,13 +105,15 @@ class Machine:
         found = self.files.get(path)
         return None if found is None else found[0]
 
-    def write(self, file: NodeFile) -> None:
+    def write(self, *files: NodeFile) -> None:
         self._answer()
-        if any(other.startswith(f"{file.path}/") for other in self.files):
-            raise OSError(f"{file.path} is a directory")
-        self.san.change()
-        self.log.append(f"write {file.path}")
-        self.files[file.path] = (file.content, file.mode)
+        for file in files:
+            if any(other.startswith(f"{file.path}/") for other in self.files):
+                raise OSError(f"{file.path} is a directory")
+        for file in files:
+            self.san.change()
+            self.log.append(f"write {file.path}")
+            self.files[file.path] = (file.content, file.mode)
 
     def remove(self, path: str) -> None:
         self._answer()
@@ -119,7 +121,7 @@ class Machine:
         self.log.append(f"remove {path}")
         self.files.pop(path, None)
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 30.0) -> Completed:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 120.0) -> Completed:
         self._answer()
         script = list(argv[:2]) == ["sh", "-c"]
         words = [*argv[3].split(), *argv[4:]] if script and len(argv) > 3 else list(argv)

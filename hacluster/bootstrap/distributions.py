@@ -46,7 +46,7 @@ DEBIAN_12 = Distribution(
         "gfs2": ("gfs2-utils",),
         "ocfs2": ("ocfs2-tools",),
         "nfs": ("nfs-common",),
-        "bridge": ("bridge-utils", "ifupdown"),
+        "bridge": ("ifupdown", "iproute2"),
         "ipmi": ("ipmitool",),
         "sbd": ("sbd",),
         "sanlock": ("sanlock", "libvirt-daemon-plugin-sanlock"),

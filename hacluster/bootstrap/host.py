@@ -7,6 +7,9 @@ from typing import Protocol
 
 from hacluster.ports import Completed, NodeFile
 
+PATIENCE = 120.0
+"""Seconds for a command that only looks. A machine that is installing packages or is emulated may take long."""
+
 
 class Host(Protocol):
     """One machine, as root. Nothing needs to be installed there beyond what every distribution's smallest system has.
@@ -20,7 +23,7 @@ class Host(Protocol):
         """The node's name in the spec."""
         ...
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 30.0) -> Completed:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = PATIENCE) -> Completed:
         """Run one command; `deadline` is seconds. A program that is not there is exit code 127. Never retried."""
         ...
 
@@ -28,10 +31,11 @@ class Host(Protocol):
         """A file's content, None when there is no such file. Raises OSError when it is there and cannot be read."""
         ...
 
-    def write(self, file: NodeFile) -> None:
-        """Write a file whole or not at all, with its mode, and make the folders above it (0755). Idempotent.
+    def write(self, *files: NodeFile) -> None:
+        """Write files, each whole or not at all, with their modes, and make the folders above them (0755).
 
-        It is on the disk when this returns. Raises OSError.
+        All are on the disk before the first takes its place, and they take it in this order. Idempotent. Raises
+        OSError.
         """
         ...
 

@@ -168,10 +168,11 @@ def _make_true(site: Site, step: Step, tell: Callable[[str], None]) -> Told:
 
 
 def _chain(host: Host, changes: Sequence[Change], step: Step, tell: Callable[[str], None]) -> None:
-    for change in changes:
-        tell(f"{host.name}: {change.headline}")
+    for batch in _batches(changes):
+        more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
+        tell(f"{host.name}: {batch[0].headline}{more}")
         try:
-            _carry_out(host, change)
+            _carry_out(host, batch)
         except (Unreachable, OSError) as error:
             raise Refused(
                 FAILED(
@@ -183,16 +184,33 @@ def _chain(host: Host, changes: Sequence[Change], step: Step, tell: Callable[[st
             ) from error
 
 
-def _carry_out(host: Host, change: Change) -> None:
-    if isinstance(change, FileChange):
-        if change.after is None:
-            host.remove(change.path)
+def _batches(changes: Sequence[Change]) -> list[list[Change]]:
+    """Files that follow each other are written in one go: on a far machine each call costs more than what it writes."""
+    batches: list[list[Change]] = []
+    for change in changes:
+        if batches and _is_written(change) and _is_written(batches[-1][-1]):
+            batches[-1].append(change)
         else:
-            host.write(NodeFile(change.path, change.after, change.mode))
+            batches.append([change])
+    return batches
+
+
+def _is_written(change: Change) -> bool:
+    return isinstance(change, FileChange) and change.after is not None
+
+
+def _carry_out(host: Host, batch: Sequence[Change]) -> None:
+    files = [NodeFile(c.path, c.after, c.mode) for c in batch if isinstance(c, FileChange) and c.after is not None]
+    if files:
+        host.write(*files)
         return
-    done = host.run(change.argv, stdin=change.stdin, deadline=change.deadline)
-    if not done.ok:
-        raise OSError(f"{change.command}: {last_words(done)}")
+    for change in batch:
+        if isinstance(change, FileChange):
+            host.remove(change.path)
+            continue
+        done = host.run(change.argv, stdin=change.stdin, deadline=change.deadline)
+        if not done.ok:
+            raise OSError(f"{change.command}: {last_words(done)}")
 
 
 def last_words(done: Completed) -> str:

@@ -27,7 +27,12 @@ from hacluster.edge.bare import BareHost
 from hacluster.edge.ssh import KNOWN_HOSTS, UNKNOWN_HOST, NodeRunner
 from hacluster.host import payload
 from hacluster.model import Cluster, Node
+from hacluster.ports import Unreachable
 from hacluster.problems import Problem, Refused, errors
+
+
+_CONNECTING = 30.0
+"""Seconds for a connection to a machine that may be busy installing, or be an emulated one."""
 
 
 def all_steps() -> tuple[Step, ...]:
@@ -84,7 +89,7 @@ def dialled(node: Node) -> str:
 
 def _hosts(nodes: Sequence[Node]) -> Mapping[str, BareHost]:
     pins = {node.name: node.host_key for node in nodes if node.host_key is not None}
-    runner = NodeRunner({node.name: dialled(node) for node in nodes}, pins=pins)
+    runner = NodeRunner({node.name: dialled(node) for node in nodes}, pins=pins, patience=_CONNECTING)
     unpinned = [node for node in nodes if node.host_key is None and not runner.is_local(node.name)]
     unknown = [node for node in unpinned if not host_keys.known(dialled(node), KNOWN_HOSTS)]
     found = [problem for node in unknown if (problem := _confirm(node)) is not None]
@@ -96,7 +101,10 @@ def _hosts(nodes: Sequence[Node]) -> Mapping[str, BareHost]:
 def _confirm(node: Node) -> Problem | None:
     """Have an admin compare a host key that nobody knows yet; what he does not confirm is refused."""
     host = dialled(node)
-    key, fingerprint = host_keys.shown(host)
+    try:
+        key, fingerprint = host_keys.shown(host)
+    except Unreachable as error:
+        return steps.NO_ANSWER(str(error), where=f"node {node.name}", remedy=f"ssh root@{host} true")
     if sys.stdin is not None and sys.stdin.isatty():
         render.err.print(f"{escape(node.name)} ({escape(host)}) shows the host key [bold]{escape(fingerprint)}[/]")
         render.err.print(f"    on its console: ssh-keygen -lf {host_keys.OWN}")

@@ -13,19 +13,34 @@ _NOT_THERE = 66
 
 _READ = 'if [ -e "$1" ]; then cat -- "$1"; else exit 66; fi'
 
+# Arguments are path, mode and size of each file; their contents come on standard input, one after another. The name
+# beside a file is our process's own, so that a second run never writes into what the first one left.
 _WRITE = """
 set -eu
 umask 077
-folder=$(dirname -- "$1")
-[ -d "$folder" ] || (umask 022; mkdir -p -- "$folder")
-beside=$(mktemp -- "$folder/.hactl.XXXXXX")
-trap 'rm -f -- "$beside"' EXIT
-cat > "$beside"
-if [ "$(wc -c < "$beside")" -ne "$3" ]; then echo "only a part of it arrived" >&2; exit 1; fi
-chmod -- "$2" "$beside"
-sync -- "$beside"
-mv -f -T -- "$beside" "$1"
-sync -- "$folder"
+number=0
+each() {
+  while [ $# -gt 0 ]; do
+    number=$((number + 1))
+    "$step" "$1" "$2" "$3" "${1%/*}/.hactl.$$.$number"
+    shift 3
+  done
+  number=0
+}
+take() {
+  [ -d "${1%/*}" ] || (umask 022; mkdir -p -- "${1%/*}")
+  head -c "$3" > "$4"
+  if [ "$(wc -c < "$4")" -ne "$3" ]; then echo "only a part of $1 arrived" >&2; exit 1; fi
+  chmod -- "$2" "$4"
+  sync -- "$4"
+}
+place() { mv -f -T -- "$4" "$1"; }
+lasting() { sync -- "${1%/*}"; }
+trap 'step=tidy; each "$@"' EXIT
+tidy() { rm -f -- "$4"; }
+step=take; each "$@"
+step=place; each "$@"
+step=lasting; each "$@"
 """
 
 
@@ -41,7 +56,7 @@ class BareHost:
         """As Host.name."""
         return self._name
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 30.0) -> Completed:
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float = 120.0) -> Completed:
         """As Host.run."""
         return self._runner.run(self._name, argv, stdin=stdin, deadline=deadline)
 
@@ -54,12 +69,13 @@ class BareHost:
             raise OSError(f"{path} cannot be read on {self._name}: {_said(done)}")
         return done.out
 
-    def write(self, file: NodeFile) -> None:
+    def write(self, *files: NodeFile) -> None:
         """As Host.write."""
-        argv = ["sh", "-c", _WRITE, "write", file.path, f"{file.mode:o}", str(len(file.content))]
-        done = self.run(argv, stdin=file.content, deadline=60.0)
+        told = [word for file in files for word in (file.path, f"{file.mode:o}", str(len(file.content)))]
+        content = b"".join(file.content for file in files)
+        done = self.run(["sh", "-c", _WRITE, "write", *told], stdin=content, deadline=120.0)
         if not done.ok:
-            raise OSError(f"{file.path} cannot be written on {self._name}: {_said(done)}")
+            raise OSError(f"{files[0].path} cannot be written on {self._name}: {_said(done)}")
 
     def remove(self, path: str) -> None:
         """As Host.remove."""

@@ -52,7 +52,8 @@ class NodeRunner:
 
     `hosts` maps node names to what ssh dials where that is not the node's name. `here` is the name under which this
     machine is a node; None means its hostname. `pins` are host keys by node name, as the spec has them: for these
-    nodes known_hosts is not asked.
+    nodes known_hosts is not asked. `patience` is the seconds that a connection may take in all, where that is not the
+    usual few.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class NodeRunner:
         here: str | None = None,
         port: int = 22,
         pins: Mapping[str, str] | None = None,
+        patience: float | None = None,
     ) -> None:
         self._hosts = dict(hosts or {})
         self._pins = dict(pins or {})
+        self._patience = patience
         self._port = port
         name = here or socket.gethostname()
         self._here = {name, name.split(".")[0]}
@@ -127,7 +130,7 @@ class NodeRunner:
         for kept in (True, False):
             transport = self._transport(node, until)
             try:
-                return transport.open_session(timeout=min(_CONNECT_LIMIT, _left(until)))
+                return transport.open_session(timeout=min(self._patience or _CONNECT_LIMIT, _left(until)))
             except (paramiko.SSHException, EOFError, OSError) as error:
                 self._forget(node)
                 # Nothing was sent yet. An immediate error is a connection that had died before; a timeout is a node
@@ -158,7 +161,7 @@ class NodeRunner:
 
     def _connect(self, node: str, until: float) -> paramiko.SSHClient:
         host = self._hosts.get(node, node)
-        limit = max(0.1, min(_CONNECT_LIMIT, until - time.monotonic()))
+        limit = max(0.1, min(self._patience or _CONNECT_LIMIT, until - time.monotonic()))
         client = paramiko.SSHClient()
         pin = self._pins.get(node)
         if pin is None:

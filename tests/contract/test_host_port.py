@@ -75,6 +75,12 @@ def test_a_file_is_replaced(host: Host) -> None:
     assert host.read("/etc/hacluster-test/file") == b"second"
 
 
+def test_many_files_are_written_at_once(host: Host) -> None:
+    wanted = {f"/etc/hacluster-test/many {n % 3}/{n}": b"%d\n\0" % n * n for n in range(60)}
+    host.write(*(NodeFile(path, content) for path, content in wanted.items()))
+    assert {path: host.read(path) for path in wanted} == wanted
+
+
 def test_an_empty_file_is_a_file(host: Host) -> None:
     host.write(NodeFile("/etc/hacluster-test/empty", b""))
     assert host.read("/etc/hacluster-test/empty") == b""
