@@ -30,7 +30,6 @@ from hacluster.model import Cluster, Node
 from hacluster.ports import Unreachable
 from hacluster.problems import Problem, Refused, errors
 
-
 _CONNECTING = 30.0
 """Seconds for a connection to a machine that may be busy installing, or be an emulated one."""
 
