@@ -1,7 +1,7 @@
 """A real sshd for tests: in a network and a mount namespace of its own, with an /etc that this machine never sees.
 
 The test process joins that network while it lasts, so that its connections find the server, and nothing else can. The
-server's /etc, /root and /var/lib are overlays whose upper folders lie in the test's own folder.
+server's /etc, /root, /usr/lib and /var/lib are overlays that end with it. It listens on all of 127.0.0.0/8.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ set -eu
 ip link set lo up
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$1/upper"
-for each in etc root var/lib; do
-  mkdir -p "$1/upper/$each" "$1/work/$each" 2>/dev/null || true
-  mkdir -p "$1/upper/work/$each"
+for each in etc root var/lib usr/lib; do
+  mkdir -p "$1/upper/$each" "$1/upper/work/$each"
   mount -t overlay overlay -o "lowerdir=/$each,upperdir=$1/upper/$each,workdir=$1/upper/work/$each" "/$each"
 done
 mkdir -p /run/sshd
 exec /usr/sbin/sshd -D -e -f /dev/null -o HostKey="$1/host" -o AuthorizedKeysFile="$1/client.pub" \\
-  -o PermitRootLogin=prohibit-password -o StrictModes=no -o UsePAM=no -o PidFile=none -o ListenAddress=127.0.0.1
+  -o PermitRootLogin=prohibit-password -o StrictModes=no -o UsePAM=no -o PidFile=none -o ListenAddress=0.0.0.0
 """
 
 
@@ -63,7 +62,7 @@ class network:
         (folder / "upper").mkdir()
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY)
         self._process = subprocess.Popen(
-            ["unshare", "--net", "--mount", "sh", "-c", _BOOT, "sshd", str(folder)],
+            ["unshare", "--net", "--mount", "--uts", "sh", "-c", _BOOT, "sshd", str(folder)],
             stderr=subprocess.DEVNULL,
         )
         until = time.monotonic() + 30

@@ -1,21 +1,30 @@
 """The Host port of bootstrap: one suite over machines in memory and over a real sshd in a network of its own."""
 
+import json
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from hacluster.bootstrap import steps
+from hacluster.bootstrap.guarding import Guarding
 from hacluster.bootstrap.host import Host
+from hacluster.bootstrap.keys import Keys, Trust
+from hacluster.bootstrap.naming import Naming
+from hacluster.bootstrap.steps import Site
 from hacluster.edge import ssh
 from hacluster.edge.bare import BareHost
 from hacluster.edge.ssh import NodeRunner
+from hacluster.host import payload
 from hacluster.ports import NodeFile, Unreachable
 from hacluster.problems import Refused
 from tests.bare_machines import Machine
 from tests.sshd import Sshd, network
+from tests.unit.bootstrap.conftest import SPEC, cluster_of
 
 REAL = pytest.param("sshd", marks=pytest.mark.root)
 
@@ -153,6 +162,76 @@ def test_this_machines_own_files_are_never_touched(sshd: Sshd) -> None:
     host = BareHost(NodeRunner({"n1": sshd.address}, here="elsewhere", pins={"n1": sshd.host_key}), "n1")
     host.write(NodeFile("/etc/hacluster-test/file", b"x"))
     assert not Path("/etc/hacluster-test").exists()
+
+
+# --- the steps that need no systemd, and the command itself, over it ------------------------------------------------
+
+
+@pytest.mark.root
+def test_steps_are_carried_out_once_and_then_nothing_is_missing(sshd: Sshd) -> None:
+    host = BareHost(NodeRunner({"n1": sshd.address}, here="elsewhere", pins={"n1": sshd.host_key}), "n1")
+    site = Site(cluster_of(), {"n1": host})
+    todo = (Naming(), Keys(), Trust(), Guarding(payload.files()))
+    told = [change.headline for each in steps.apply(site, todo, lambda text: None) for change in each.looked.changes]
+    assert "write /etc/libvirt/hooks/qemu.d/hacluster" in told
+    assert not any(each.looked.changes for each in steps.apply(site, todo, lambda text: None))
+    assert host.run(["hostname"]).out == b"n1\n"
+    assert b"10.0.1.3\tn3" in (host.read("/etc/hosts") or b"")
+    assert host.run(["stat", "-c", "%a", "/root/.ssh/id_ed25519"]).out == b"600\n"
+    assert (host.read("/etc/ssh/ssh_known_hosts") or b"").count(b"n1,10.0.1.1,10.0.2.1") == 1
+
+
+def _spec(sshd: Sshd, pins: Sequence[str], addresses: Sequence[str] = ("127.0.0.1", "127.0.0.2", "127.0.0.3")) -> Path:
+    text = SPEC
+    for number, (pin, address) in enumerate(zip(pins, addresses, strict=True), 1):
+        added = f'[nodes.n{number}]\nssh_host = "{address}"\n' + (f'host_key = "{pin}"\n' if pin else "")
+        text = text.replace(f"[nodes.n{number}]\n", added)
+    path = sshd.folder / "cluster.toml"
+    path.write_text(text)
+    return path
+
+
+def _hactl(*words: str) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "hacluster", "node", "bootstrap", *words]
+    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=300)
+
+
+def _codes(done: "subprocess.CompletedProcess[str]") -> set[tuple[str, str]]:
+    return {(p["code"], p["where"]) for p in json.loads(done.stdout)["problems"]}
+
+
+@pytest.mark.root
+def test_the_command_refuses_a_wrong_host_key(sshd: Sshd) -> None:
+    wrong = _fingerprint(sshd.folder / "other.pub")
+    done = _hactl(str(_spec(sshd, [sshd.host_key, wrong, sshd.host_key])), "--json")
+    assert (done.returncode, _codes(done)) == (1, {("HA602", "n2")}), done.stderr
+
+
+@pytest.mark.root
+def test_the_command_takes_no_unknown_host_key_without_an_admin(sshd: Sshd) -> None:
+    done = _hactl(str(_spec(sshd, [sshd.host_key, "", sshd.host_key])), "--json")
+    assert (done.returncode, _codes(done)) == (1, {("HA601", "n2")}), done.stderr
+    assert _fingerprint(sshd.folder / "host.pub") in done.stdout
+    assert not (sshd.folder / ".ssh" / "known_hosts").exists()
+
+
+@pytest.mark.root
+def test_the_command_refuses_when_a_node_is_down(sshd: Sshd) -> None:
+    path = _spec(sshd, [sshd.host_key] * 3, ("127.0.0.1", "192.0.2.9", "127.0.0.3"))
+    done = _hactl(str(path), "--json")
+    assert (done.returncode, _codes(done)) == (1, {("HA612", "node n2")}), done.stderr
+
+
+@pytest.mark.root
+def test_the_command_sees_that_three_addresses_are_one_machine(sshd: Sshd) -> None:
+    done = _hactl(str(_spec(sshd, [sshd.host_key] * 3)), "--only", "machines", "--dry-run", "--json")
+    found = _codes(done)
+    assert {("HA615", "node n2"), ("HA615", "node n3")} <= found, done.stderr
+
+
+@pytest.mark.root
+def test_an_unknown_step_is_wrong_usage(sshd: Sshd) -> None:
+    assert _hactl(str(_spec(sshd, [sshd.host_key] * 3)), "--only", "everything").returncode == 2
 
 
 def _fingerprint(path: Path) -> str:
