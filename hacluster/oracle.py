@@ -8,8 +8,9 @@ carries them out. Pure; it believes the agents' answers, which is what the guard
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from lxml import etree
 
@@ -45,23 +46,33 @@ class Graph:
     """A transition graph: steps by id."""
 
     steps: Mapping[str, Step]
+    _by_resource: Mapping[str, tuple[Step, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, tuple[Step, ...]] = {}
+        for step in self.steps.values():
+            found[step.resource] = (*found.get(step.resource, ()), step)
+        object.__setattr__(self, "_by_resource", found)
 
     def before(self, step: Step) -> frozenset[str]:
         """The ids of all steps that must be complete before a step, however indirectly."""
+        return frozenset(earlier.id for earlier in self.backwards(step))
+
+    def backwards(self, step: Step) -> Iterator[Step]:
+        """The same steps, the nearest first."""
         seen: set[str] = set()
-        todo = list(step.after)
+        todo = deque(step.after)
         while todo:
-            id_ = todo.pop()
+            id_ = todo.popleft()
             if id_ not in seen and id_ in self.steps:
                 seen.add(id_)
+                yield self.steps[id_]
                 todo += self.steps[id_].after
-        return frozenset(seen)
 
     def of(self, resource: str, *operations: str) -> tuple[Step, ...]:
         """A resource's steps, all or those of some operations (a probe is the operation `monitor`)."""
-        return tuple(
-            s for s in self.steps.values() if s.resource == resource and (not operations or s.operation in operations)
-        )
+        steps = self._by_resource.get(resource, ())
+        return tuple(step for step in steps if not operations or step.operation in operations)
 
 
 def read(graph: bytes) -> Graph:
@@ -110,10 +121,14 @@ def check(graph: Graph, places: Mapping[str, frozenset[str]], vms: Iterable[str]
 
 def _left(graph: Graph, step: Step, was: frozenset[str]) -> frozenset[str]:
     """The places where the VM was that nothing settles before this step."""
-    earlier = [before for id_ in graph.before(step) if (before := graph.steps[id_]).real]
-    fenced = {s.node for s in earlier if s.operation == "fence"}
-    settled = {s.node for s in earlier if s.resource == step.resource and s.operation in _SETTLED_BY[step.operation]}
-    return was - fenced - settled
+    left = set(was)
+    for before in graph.backwards(step):
+        if not left:
+            break
+        own = before.resource == step.resource and before.operation in _SETTLED_BY[step.operation]
+        if before.real and (own or before.operation == "fence"):
+            left.discard(before.node)
+    return frozenset(left)
 
 
 def _unsettled(step: Step, left: frozenset[str], was: frozenset[str]) -> Problem:

@@ -7,7 +7,7 @@ an admin should know and can leave for tomorrow.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from posixpath import normpath
 
 from hacluster.cib.names import DOMAIN_DIRECTORY
 from hacluster.observe import state
@@ -184,8 +184,9 @@ def _files(node: NodeView, facts: HostFacts, seen: Observation) -> Iterator[Prob
     if facts.domain_files is None or not node.online:
         return
     # Where heartbeat's agent was given a file of the admin's own, the probe does not look.
-    wanted = {vm.name: PurePosixPath(vm.config) for vm in seen.vms if vm.config.startswith(f"{DOMAIN_DIRECTORY}/")}
-    there = {PurePosixPath(DOMAIN_DIRECTORY, name) for name in facts.domain_files}
+    ours = f"{DOMAIN_DIRECTORY}/"
+    wanted = {vm.name: normpath(vm.config) for vm in seen.vms if vm.config.startswith(ours)}
+    there = {normpath(ours + name) for name in facts.domain_files}
     missing = [name for name, path in wanted.items() if path not in there]
     if missing:
         yield FILE_MISSING(
