@@ -13,7 +13,7 @@ from typing import Literal
 from lxml import etree
 
 from hacluster import claim as claims
-from hacluster import converging, history, observe, preflight
+from hacluster import converging, history, observe, preflight, strict_xml
 from hacluster.cib import managed, simulate
 from hacluster.claim import Claim, put
 from hacluster.observe import Observation
@@ -281,23 +281,19 @@ def _domain(world: World, vm: managed.ManagedVm, node: str | None) -> etree._Ele
     """
     if node is None:
         return None
-    with suppress(Unreachable, Refused, etree.XMLSyntaxError):
+    with suppress(Unreachable, Refused, ValueError):
         done = world.runner.run(node, ["virsh", "--connect", "qemu:///system", "dumpxml", vm.name], deadline=5.0)
         if done.ok:
-            parser = etree.XMLParser(resolve_entities=False, no_network=True)
-            domain: etree._Element = etree.fromstring(done.out, parser)
-            return domain
+            return strict_xml.parse(done.out)
     return None
 
 
 def _next_domain(world: World, vm: managed.ManagedVm, node: str) -> etree._Element | None:
     """The VM as a node would start it; None when that cannot be read."""
     files = world.hosts.read(node, [vm.config])
-    with suppress(etree.XMLSyntaxError):
+    with suppress(ValueError):
         if not isinstance(files, Unknown) and vm.config in files:
-            parser = etree.XMLParser(resolve_entities=False, no_network=True)
-            domain: etree._Element = etree.fromstring(files[vm.config], parser)
-            return domain
+            return strict_xml.parse(files[vm.config])
     return None
 
 

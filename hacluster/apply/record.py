@@ -18,6 +18,7 @@ from typing import Any
 
 from lxml import etree
 
+from hacluster import strict_xml
 from hacluster.cib import names
 
 FORMAT = 1
@@ -100,8 +101,7 @@ def as_cib(configuration: str) -> etree._Element:
     """A record's configuration as a CIB that has nothing else. Raises ValueError when it is none."""
     cib = etree.Element("cib")
     try:
-        parser = etree.XMLParser(resolve_entities=False, no_network=True)
-        cib.append(etree.fromstring(configuration, parser))
-    except etree.XMLSyntaxError as error:
+        cib.append(strict_xml.parse(configuration))
+    except ValueError as error:
         raise ValueError(f"it is damaged ({error})") from error
     return cib

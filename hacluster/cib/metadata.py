@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from hacluster import strict_xml
 from hacluster.cib.durations import seconds
 
 LIMIT = 4 << 20
@@ -69,11 +70,7 @@ def parse(text: bytes) -> Metadata:
     """Read an agent's metadata. Raises ValueError when it is not that."""
     if len(text) > LIMIT:
         raise ValueError(f"more than {LIMIT >> 20} MiB")
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    try:
-        root = etree.fromstring(text.strip(), parser)
-    except etree.XMLSyntaxError as error:
-        raise ValueError(f"not well-formed: {error}") from error
+    root = strict_xml.parse_declared(text.strip())
     if root.tag != "resource-agent":
         raise ValueError(f"the root element is {root.tag}, not resource-agent")
     newer = {old: element.get("name", "") for element in root.iter("parameter") if (old := element.get("obsoletes"))}

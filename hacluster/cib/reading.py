@@ -10,6 +10,7 @@ import re
 
 from lxml import etree
 
+from hacluster import strict_xml
 from hacluster.cib.compile import SCHEMA
 from hacluster.cib.merge import NOT_A_CIB
 from hacluster.cib.simulate import feature_set_newer
@@ -82,24 +83,10 @@ def _schema(name: str) -> tuple[int, int]:
 def _parse(content: bytes, where: str) -> etree._Element:
     if len(content) > LIMIT:
         raise Refused(_unreadable(f"it is larger than {LIMIT >> 20} MiB", where))
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise Refused(_unreadable("it declares a DOCTYPE or entities", where))
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_blank_text=True,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError, LookupError) as error:  # LookupError: an encoding that nobody knows
-        raise Refused(_unreadable(f"not well-formed: {_shown(str(error))}", where)) from None
-    # A declaration in an encoding such as UTF-16 hides from the search above.
-    if root.getroottree().docinfo.doctype:
-        raise Refused(_unreadable("it declares a DOCTYPE or entities", where))
+        root = strict_xml.parse(content, bare=True)
+    except ValueError as error:
+        raise Refused(_unreadable(_shown(str(error)), where)) from None
     if _too_deep(root):
         raise Refused(_unreadable(f"its elements are nested deeper than {DEEPEST}", where))
     return root

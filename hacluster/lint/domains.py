@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from hacluster import strict_xml
+
 LIMIT = 1 << 20
 
 
@@ -37,12 +39,11 @@ class Domain:
 
 def read(text: bytes) -> Domain | None:
     """The domain, or None for what is no domain XML."""
-    if len(text) > LIMIT or b"<!ENTITY" in text or b"<!DOCTYPE" in text:
+    if len(text) > LIMIT:
         return None
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        root = etree.fromstring(text, parser)
-    except (etree.XMLSyntaxError, ValueError):
+        root = strict_xml.parse(text)
+    except ValueError:
         return None
     if root.tag == "domstatus":  # libvirt's record of a running domain
         root = root.find("domain")

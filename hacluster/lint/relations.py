@@ -7,6 +7,7 @@ a thousand VMs would otherwise be a million edges.
 
 from __future__ import annotations
 
+import graphlib
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -131,7 +132,6 @@ class Relations:
         ring = _ring(self._predecessors)
         if ring is None:
             return None
-        ring = ring[::-1]
         return (
             tuple(name for name in ring if not name.startswith(_HUB)),
             tuple(dict.fromkeys(name.split(" ")[1] for name in ring if name.startswith(_HUB))),
@@ -302,30 +302,10 @@ def _reach(graph: Graph, start: str) -> Iterator[str]:
 
 
 def _ring(graph: Graph) -> list[str] | None:
-    """A ring in the graph, by a walk in depth without recursion; the first name is repeated at the end."""
-    done: set[str] = set()
-    for start in graph:
-        path: list[str] = []
-        on_path: dict[str, int] = {}
-        stack: list[tuple[str, Iterator[str]]] = []
-
-        def enter(name: str) -> None:
-            on_path[name] = len(path)  # noqa: B023 - used within this turn of the loop only
-            path.append(name)  # noqa: B023
-            stack.append((name, iter(graph.get(name, ()))))  # noqa: B023
-
-        if start not in done:
-            enter(start)
-        while stack:
-            name, rest = stack[-1]
-            following = next(rest, None)
-            if following is None:
-                stack.pop()
-                path.pop()
-                del on_path[name]
-                done.add(name)
-            elif following in on_path:
-                return [*path[on_path[following] :], following]
-            elif following not in done:
-                enter(following)
+    """A ring in the graph of what comes before what, each name before the next; the first is repeated at the end."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        ring: list[str] = error.args[1]
+        return ring
     return None

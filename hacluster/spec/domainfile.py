@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lxml import etree
 
+from hacluster import strict_xml
 from hacluster.spec import kinds, source
 from hacluster.spec.guest import Guest, GuestDisk, GuestNic
 from hacluster.spec.names import of_resource
@@ -73,25 +74,10 @@ def of_content(name: str, vm: Table, content: bytes, found: Found) -> Guest | No
 
 def parse(content: bytes, where: str, found: Found) -> etree._Element | None:
     """The <domain> element, comments and ignorable blanks removed, or None after adding why not."""
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        found.append(
-            kinds.BAD_DOMAIN("the file declares a DOCTYPE or entities", where=where, remedy="remove the declarations")
-        )
-        return None
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_blank_text=True,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        message = f"not well-formed: {clipped(str(error))}"
+        root = strict_xml.parse(content, encoding="utf-8", bare=True)
+    except ValueError as error:
+        message = clipped(str(error))
         found.append(kinds.BAD_DOMAIN(message, where=where, remedy="write it anew with `virsh dumpxml --inactive`"))
         return None
     if root.tag != "domain":

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lxml import etree
-
+from hacluster import strict_xml
 from hacluster.problems import kind
 from hacluster.spec import source
 from hacluster.spec.scalars import Found
@@ -49,13 +48,10 @@ def beside(spec: Path) -> Path | None:
 
 
 def _trouble(content: bytes) -> str | None:
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        return "the file declares a DOCTYPE or entities"
-    parser = etree.XMLParser(encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        return f"not well-formed: {clipped(str(error))}"
+        root = strict_xml.parse(content, encoding="utf-8")
+    except ValueError as error:
+        return clipped(str(error))
     if root.tag != _ROOT or root.get("format") != _FORMAT:
         return f"the root element is {quoted(str(root.tag))} of format {quoted(root.get('format', 'none'))}"
     return None
