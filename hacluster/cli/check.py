@@ -1,4 +1,4 @@
-"""`hactl check`: everything that is wrong with a spec, with a CIB whoever made it, or with the running cluster."""
+"""`hactl check`: everything that is wrong with a spec, a CIB whoever made it, the running cluster, or the hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lxml import etree
 from hacluster import capacity, model, spec
 from hacluster.cib import compile as compiler
 from hacluster.cib import fencing, reading, remote, schema, storage
-from hacluster.cli import catalogue, losses, render, surroundings
+from hacluster.cli import catalogue, losses, render, surroundings, survey
 from hacluster.cli.cluster import NODE, spec_path
 from hacluster.cli.surroundings import DOMAINS
 from hacluster.cli.template import own_templates
@@ -46,6 +46,9 @@ _LOST = typer.Option(
     "is installed; 0 asks nothing)",
     show_default=False,
 )
+_HOSTS = typer.Option(
+    False, "--hosts", help="survey the spec's hosts instead: each one, and the way from each to each; changes nothing"
+)
 _JSON = typer.Option(False, "--json", help="findings as JSON")
 _ACCEPT = typer.Option([], "--accept", metavar="CODE", help="take this risk by name; may be repeated")
 
@@ -61,11 +64,17 @@ def check(
     domains: Path = DOMAINS,
     node: str = NODE,
     lost: int = _LOST,
+    hosts: bool = _HOSTS,
     as_json: bool = _JSON,
     accept: List[str] = _ACCEPT,  # noqa: UP006 - see import
 ) -> None:
-    """Say everything that is wrong with a spec, a CIB or the running cluster. Exit 0 when nothing stands against it."""
+    """Say everything that is wrong with a spec, a CIB, the running cluster or its hosts. Exit 0 without an error."""
     accepted = catalogue.accepted(accept)
+    if hosts:
+        if live:
+            raise typer.BadParameter("the survey asks the hosts of a spec", param_hint="--live")
+        survey.check(spec_path(path), as_json, accepted)
+        return
     if live and path is not None:
         raise typer.BadParameter("give either a file or --live", param_hint="--live")
     seen = _cluster(node, lost or 0) if live else _file(path, lost, domains)

@@ -95,6 +95,7 @@ ARROWS: dict[str, set[str] | None] = {
     "power": {"forget", "ports", "problems", "observe", "move", "rehearsal", "preflight", "history"},
     "verify": {"fencing_proof", "ports", "problems", "observe", "rehearsal", "cib"},
     "locks": {"ports", "problems", "observe", "rehearsal", "preflight"},
+    "survey": {"model", "observe", "ports", "problems"},
     "fence_ports": {"ports"},
     "fencing_proof": {"cib", "model", "problems"},
     "fences": {"fence_ports", "fencing_proof", "observe", "ports", "problems", "rehearsal", "cib"},
