@@ -219,6 +219,16 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainUnit:
+    """The unit hacluster-drain as systemd has it; `after` are the units that it is ordered after."""
+
+    loaded: bool
+    enabled: bool
+    active: bool
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostAudit:
     """What a node says when it is audited; None stands for "could not be learnt" throughout.
 
@@ -233,6 +243,7 @@ class HostAudit:
     definitions: tuple[Definition, ...] | None = None
     domain_sums: Mapping[str, str] | None = None
     disks: tuple[HostDisk, ...] | None = None
+    drain: DrainUnit | None = None
 
 
 @dataclass(frozen=True, slots=True)

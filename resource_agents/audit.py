@@ -18,6 +18,7 @@ from resource_agents.probe import DOMAINS, FORMAT
 
 BUDGET = 4.5
 """Seconds in all."""
+DRAIN = ["systemctl", "show", "-p", "LoadState,UnitFileState,ActiveState,After", "hacluster-drain.service"]
 STORAGE = 2.0
 """Seconds for the part that looks at disks."""
 DEFINED = "/etc/libvirt/qemu"
@@ -44,6 +45,7 @@ def audit() -> dict[str, object]:
         "pacemaker": _pacemaker(left(2.0)),
         "code": _code(),
         "guests_service": _guests_service(left(2.0)),
+        "drain": _drain(left(2.0)),
         "definitions": _definitions(),
         "domain_sums": _domain_sums(),
         "disks": _disks(left(STORAGE)),
@@ -87,6 +89,20 @@ def _guests_service(timeout: float) -> bool | None:
         return None
     said = dict(line.split("=", 1) for line in answer.out.splitlines() if "=" in line)
     return said.get("UnitFileState", "").startswith("enabled") or said.get("ActiveState") == "active"
+
+
+def _drain(timeout: float) -> dict[str, object] | None:
+    """The unit that empties this node at a shutdown, as systemd has it."""
+    answer = run(DRAIN, timeout)
+    said = dict(line.split("=", 1) for line in answer.out.splitlines() if "=" in line)
+    if answer.code != 0 or "LoadState" not in said:
+        return None
+    return {
+        "loaded": said["LoadState"] == "loaded",
+        "enabled": said.get("UnitFileState", "").startswith("enabled"),
+        "active": said.get("ActiveState") == "active",
+        "after": said.get("After", "").split(),
+    }
 
 
 def _definitions() -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hacluster.edge import told
-from hacluster.ports import Definition, DiskUser, HostAudit, HostDisk, Released, Unknown
+from hacluster.ports import Definition, DiskUser, DrainUnit, HostAudit, HostDisk, Released, Unknown
 
 FORMAT = 1
 
@@ -27,6 +27,7 @@ def read(node: str, text: bytes) -> HostAudit | Unknown:
         definitions=told.parts(said.get("definitions"), _definition),
         domain_sums=_sums(said.get("domain_sums")),
         disks=told.parts(said.get("disks"), _disk),
+        drain=_drain(said.get("drain")),
     )
 
 
@@ -44,6 +45,17 @@ def _sums(value: object) -> Mapping[str, str] | None:
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         return None
     return value
+
+
+def _drain(value: object) -> DrainUnit | None:
+    said = told.part(value)
+    after = said.get("after")
+    if not isinstance(after, list) or not all(isinstance(said.get(word), bool) for word in _WORDS):
+        return None
+    return DrainUnit(said["loaded"], said["enabled"], said["active"], tuple(map(str, after)))
+
+
+_WORDS = ("loaded", "enabled", "active")
 
 
 def _definition(said: Mapping[str, Any]) -> Definition:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hacluster.host.payload import PayloadFile
+from hacluster.host.payload import UNITS, PayloadFile
 from hacluster.ports import Completed, NodeFile, Runner, Unreachable
 from hacluster.problems import Refused, kind
 
@@ -32,6 +32,8 @@ _HOOKS = "/etc/libvirt/hooks/"
 _CODE = "/usr/lib/hacluster"
 # libvirt's daemon is called libvirtd where it is monolithic and virtqemud where it is modular.
 _RELOAD = "systemctl try-reload-or-restart libvirtd.service virtqemud.service"
+# Starting the drain unit does nothing; only what has been started can be stopped, and its stopping drains.
+_ENABLE = "systemctl daemon-reload && systemctl enable --now hacluster-drain.service"
 _VERSIONS = "pacemakerd --version | head -n 1; virsh --version"
 
 
@@ -70,6 +72,8 @@ def _write(runner: Runner, node: str, stale: Sequence[PayloadFile], tell: Callab
         )
     if any(file.destination.startswith(_HOOKS) for file in stale):
         _must(runner.run(node, ["sh", "-c", _RELOAD], deadline=60.0), node, _RELOAD)
+    if any(file.destination.startswith(UNITS) for file in stale):
+        _must(runner.run(node, ["sh", "-c", _ENABLE], deadline=60.0), node, _ENABLE)
 
 
 def _checksums(runner: Runner, node: str, paths: Sequence[str]) -> dict[str, tuple[str, int]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 LIBRARY = "/usr/lib/hacluster"
 OCF = "/usr/lib/ocf/resource.d/hacluster"
 HOOK = "/etc/libvirt/hooks/qemu.d/hacluster"
+UNITS = "/etc/systemd/system"
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +37,8 @@ def files() -> tuple[PayloadFile, ...]:
     found += [_placed(path, f"{OCF}/{path.name}", 0o755) for path in (agents / "ocf").iterdir() if path.is_file()]
     found += [_placed(path, f"{LIBRARY}/{path.name}", 0o755) for path in (agents / "bin").iterdir() if path.is_file()]
     found += [_placed(agents / "hooks" / "qemu", HOOK, 0o755)]
+    found += [_placed(agents / "systemd" / "hacluster-drain.service", f"{UNITS}/hacluster-drain.service", 0o644)]
+    found += [_placed(agents / "systemd" / "pacemaker.conf", f"{UNITS}/pacemaker.service.d/hacluster.conf", 0o644)]
     return tuple(sorted(found, key=lambda file: file.destination))
 
 

@@ -224,6 +224,7 @@ class Bed:
             node_files.write(root, roots.guard_files())
             roots.compile_guard(root)
             if leader is not None:
+                self.exec(name, ["systemctl", "daemon-reload"], timeout=20)
                 self.exec(name, ["systemctl", "reload", "libvirtd"], timeout=20)
         return names
 

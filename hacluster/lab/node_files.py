@@ -36,7 +36,10 @@ BOOTED = (
 """Units of Debian's own targets that a node keeps. Others (udev, login, sysctl, …) would touch the shared kernel."""
 
 WANTED = {
-    "multi-user.target": ("corosync.service", "pacemaker.service", "pcsd.service", "libvirtd.service", "ssh.service"),
+    "multi-user.target": (
+        "corosync.service", "pacemaker.service", "pcsd.service", "libvirtd.service", "ssh.service",
+        "hacluster-drain.service",
+    ),
     "sockets.target": (
         "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd-tcp.socket",
         "virtlogd.socket", "virtlogd-admin.socket", "virtlockd.socket", "virtlockd-admin.socket",

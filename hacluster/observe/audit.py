@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from hacluster.cib.managed import ManagedVm
 from hacluster.observe import audit_vms as vms
 from hacluster.observe.barriers import Audits, Barriers, manager
+from hacluster.observe.draining import DRAIN, complaint
 from hacluster.observe.findings import DEFINED_TWICE, NO_LOCK, SECOND_COPY
 from hacluster.observe.views import NodeView, Observation
 from hacluster.ports import HostAudit, HostFacts, Unknown
@@ -179,6 +180,7 @@ def _audited(told: HostAudit, facts: HostFacts, managed: Mapping[str, str]) -> I
         for what, part in {
             "its Pacemaker's version": told.pacemaker,
             "whether libvirt-guests is enabled": told.guests_service,
+            "whether a shutdown drains it": told.drain,
             "its storage, which did not answer in time": told.disks,
         }.items()
         if part is None
@@ -196,6 +198,8 @@ def _audited(told: HostAudit, facts: HostFacts, managed: Mapping[str, str]) -> I
             where=where,
             remedy=f"ssh root@{name} systemctl disable libvirt-guests, and stop it once no guest runs there",
         )
+    if told.drain is not None and (said := complaint(told.drain)):
+        yield DRAIN(f"{name}: {said}", where=where, remedy=f"hactl node bootstrap {name}")
     for defined in told.definitions or ():
         if defined.uuid not in managed:
             continue

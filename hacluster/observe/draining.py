@@ -5,8 +5,7 @@ The audit of a running cluster and the survey of hosts both ask; the unit itself
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from hacluster.ports import DrainUnit
 from hacluster.problems import kind
 
 DRAIN = kind(
@@ -22,13 +21,13 @@ AFTER = ("pacemaker.service", "corosync.service", "libvirtd.service", "virtqemud
 """What must still run while the node is drained: stopping goes in the opposite order of starting."""
 
 
-def complaint(*, loaded: bool, enabled: bool, active: bool, after: Iterable[str]) -> str:
+def complaint(unit: DrainUnit) -> str:
     """What is wrong with the unit as systemd has it, empty when nothing is. It must be active to be stopped at all."""
-    missing = [unit for unit in AFTER if unit not in set(after)]
-    if not loaded:
+    missing = [each for each in AFTER if each not in unit.after]
+    if not unit.loaded:
         return "the drain unit is not installed"
-    if not enabled:
+    if not unit.enabled:
         return "the drain unit is not enabled, so that it does not stand after the next boot"
-    if not active:
+    if not unit.active:
         return "the drain unit is not active, so that a shutdown does not drain the node"
     return f"the drain unit is not ordered after {', '.join(missing)}" if missing else ""

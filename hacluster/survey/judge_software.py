@@ -10,6 +10,7 @@ from lxml import etree
 from hacluster import model
 from hacluster.observe.audit import AUTOSTART, GUESTS_SERVICE, OLD_PACEMAKER, OLDEST
 from hacluster.observe.draining import DRAIN, UNIT, complaint
+from hacluster.ports import DrainUnit
 from hacluster.problems import Problem, kind
 from hacluster.survey.facts import Host, Survey
 
@@ -71,7 +72,7 @@ def judge(cluster: model.Cluster, survey: Survey, baseline: str | None) -> Itera
         yield from _daemons(name, kinds)
         yield from _others(cluster, host)
         drain = host.unit(UNIT)
-        said = drain and complaint(loaded=drain.loaded, enabled=drain.enabled, active=drain.active, after=drain.after)
+        said = drain and complaint(DrainUnit(drain.loaded, drain.enabled, drain.active, drain.after))
         if said:
             yield DRAIN(f"{name}: {said}", where=f"node {name}", remedy=f"hactl node bootstrap {name}")
 

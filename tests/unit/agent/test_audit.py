@@ -14,7 +14,7 @@ import pytest
 from hacluster.edge.audits import read
 from hacluster.guard import state
 from hacluster.guard.child import Result
-from hacluster.ports import Definition, HostAudit, HostDisk
+from hacluster.ports import Definition, DrainUnit, HostAudit, HostDisk
 from resource_agents import audit, probe
 
 UUID = "d3b07384-d9a0-4c9b-8f1e-000000000001"
@@ -84,6 +84,14 @@ def test_what_does_not_answer_is_not_known(node: Node) -> None:
 def test_libvirt_guests_acts_when_it_is_enabled_or_was_started(node: Node, unit: str, acts: bool) -> None:
     node.said["systemctl"] = unit
     assert told().guests_service is acts
+
+
+def test_the_drain_unit_is_told_as_systemd_has_it(node: Node) -> None:
+    assert told().drain is None  # not a word of its LoadState
+    node.said["systemctl"] = "LoadState=loaded\nUnitFileState=enabled\nActiveState=active\nAfter=a.service b.socket\n"
+    assert told().drain == DrainUnit(True, True, True, ("a.service", "b.socket"))
+    node.said["systemctl"] = "LoadState=not-found\nUnitFileState=\nActiveState=inactive\nAfter=\n"
+    assert told().drain == DrainUnit(False, False, False, ())
 
 
 def test_definitions_and_autostart_are_read_from_libvirts_own_files(node: Node) -> None:

@@ -15,6 +15,7 @@ from hacluster.ports import (
     Completed,
     Definition,
     DiskUser,
+    DrainUnit,
     HostAudit,
     HostDisk,
     NodeFile,
@@ -32,6 +33,7 @@ WHOLE: Mapping[str, Any] = {
     "definitions": [{"name": "web", "uuid": "u1", "autostart": True}],
     "domain_sums": {"web.0123456789abcdef.xml": "ab"},
     "disks": [DISK],
+    "drain": {"loaded": True, "enabled": True, "active": False, "after": ["pacemaker.service"]},
 }
 
 
@@ -46,6 +48,7 @@ def test_a_whole_answer() -> None:
     assert (found.pacemaker, found.code, found.guests_service) == ("2.1.5", "c0ffee", False)
     assert found.definitions == (Definition("web", "u1", True),)
     assert found.domain_sums == {"web.0123456789abcdef.xml": "ab"}
+    assert found.drain == DrainUnit(True, True, False, ("pacemaker.service",))
     user = DiskUser(7, "u1", "qemu-system-x86_64", True)
     assert found.disks == (HostDisk("u1", "/dev/lab/web", "block", "", False, (user,)),)
 

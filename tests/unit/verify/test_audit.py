@@ -17,8 +17,20 @@ from hacluster.lock_driver import QEMU_CONF, settings
 from hacluster.model import LockDriver
 from hacluster.observe import Observation, audit, audit_vms, observe
 from hacluster.observe.barriers import Barriers, barriers, unfenceable
+from hacluster.observe.draining import AFTER, DRAIN
 from hacluster.observe.findings import DEFINED_TWICE
-from hacluster.ports import Definition, DiskUser, Domain, HeldLock, HostAudit, HostDisk, HostFacts, LeaseFacts, Unknown
+from hacluster.ports import (
+    Definition,
+    DiskUser,
+    Domain,
+    DrainUnit,
+    HeldLock,
+    HostAudit,
+    HostDisk,
+    HostFacts,
+    LeaseFacts,
+    Unknown,
+)
 from hacluster.problems import Kind
 from tests.unit.observe import test_read as small
 
@@ -51,6 +63,7 @@ def told(node: str, **changed: Any) -> HostAudit:
         definitions=(),
         domain_sums={Path(small.FILE).name: SUM},
         disks=(disk,),
+        drain=DrainUnit(True, True, True, AFTER),
     )
     return replace(well, **changed)
 
@@ -178,6 +191,24 @@ GATE: Facts = {
     "n1": replace(small.facts("n1", runs=True, mode="PW"), locks=(HeldLock(UUID, "PW", "0123456789abcdef", "n2", 5),)),
     "n2": small.facts("n2"),
 }
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        (DrainUnit(False, False, False, ()), "n1: the drain unit is not installed"),
+        (DrainUnit(True, False, True, AFTER), "n1: the drain unit is not enabled"),
+        (DrainUnit(True, True, False, AFTER), "n1: the drain unit is not active"),
+        (
+            DrainUnit(True, True, True, ("basic.target", *AFTER[1:])),
+            f"n1: the drain unit is not ordered after {AFTER[0]}",
+        ),
+    ],
+)
+def test_a_drain_unit_that_would_not_drain(unit: DrainUnit, said: str) -> None:
+    found = audited({"n1": told("n1", drain=unit), "n2": told("n2")})
+    assert list(found) == [DRAIN.code]
+    assert found[DRAIN.code].startswith(said)
 
 
 def test_a_gate_is_stuck_only_when_nobody_moves_the_vm() -> None:
