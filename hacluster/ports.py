@@ -346,6 +346,10 @@ class Pacemaker(Protocol):
         """Set what a node has for resources, by the name of what is counted. Idempotent."""
         ...
 
+    def set_standby(self, node: str, on: bool) -> None:
+        """Put a node into standby, which outlasts its reboots, or take it out, as pcs node standby does. Idempotent."""
+        ...
+
     def refresh(self, resource: str, node: str) -> None:
         """Forget all that is recorded of a resource on a node; Pacemaker then probes it there. Idempotent."""
         ...

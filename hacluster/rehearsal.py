@@ -81,7 +81,7 @@ def questions(
     assert view is not None  # both are read from the same CIB
     source = view.claim.source if view.claim and view.claim.source in view.copies else None
     source = source or next((node for node in view.copies if node != target), view.node)
-    domain = _next_domain(world, vm, target) if cold else _domain(world, vm, source)
+    domain = _next_domain(world, vm, target) if cold else domain_of(world, vm, source)
     return preflight.Question(
         vm=vm,
         source=source,
@@ -274,7 +274,7 @@ def with_constraint(cib: etree._Element, constraint: bytes) -> bytes:
     return text
 
 
-def _domain(world: World, vm: managed.ManagedVm, node: str | None) -> etree._Element | None:
+def domain_of(world: World, vm: managed.ManagedVm, node: str | None) -> etree._Element | None:
     """The VM as it runs on a node; None when that cannot be read.
 
     The file that the CIB names may be newer than the running guest: a changed memory counts from the next start on.

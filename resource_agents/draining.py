@@ -2,7 +2,8 @@
 
 Pacemaker moves the VMs, each as its spec says; this only asks it to (a standby that ends with this boot), waits, and
 says how it goes, within a budget. What is still here then, or where Pacemaker does not act at all, is asked to shut
-down by itself: a guest that its host takes with it loses more. Nothing here decides where a VM may run.
+down, and in the end destroyed: a guest that its host takes with it loses more, and Pacemaker cannot end in order while
+one is left that it may not touch (docs/decisions/0028). Nothing here decides where a VM may run.
 """
 
 from __future__ import annotations
@@ -140,8 +141,12 @@ def _shut_down(grace: float) -> int:
         for uuid in left:
             run(["virsh", "-q", "-c", URI, "shutdown", uuid], ASK)
         _await(min(AGAIN, max(0.0, until - time.monotonic())))
+    for uuid, name in left.items():
+        say(f"{name} did not shut down in time and is destroyed: this host would take it with it")
+        run(["virsh", "-q", "-c", URI, "destroy", uuid], ASK)
+    left = _await(ASK) if left else {}
     if left:
-        say(f"{_listed(left)} did not shut down in time; the host takes it with it")
+        say(f"{_listed(left)} cannot be ended here")
     return 1 if left else 0
 
 

@@ -8,7 +8,7 @@ from typing import List  # noqa: UP035 - Debian 12's typer 0.7 reads option type
 import typer
 
 from hacluster import spec
-from hacluster.cli import bootstrapping, catalogue, render
+from hacluster.cli import bootstrapping, catalogue, draining, render
 from hacluster.cli.progress import Line
 from hacluster.cli.shell import Commands
 from hacluster.edge.ssh import NodeRunner
@@ -22,6 +22,8 @@ nodes = typer.Typer(cls=Commands, help="The hosts of the cluster.", no_args_is_h
 
 def register(app: typer.Typer) -> None:
     """Add `hactl node` to the command line."""
+    nodes.command()(draining.drain)
+    nodes.command()(draining.resume)
     app.add_typer(nodes, name="node")
 
 

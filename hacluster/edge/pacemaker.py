@@ -131,6 +131,12 @@ class PacemakerTools:
         argv = ["crm_attribute", f"--node={node}", "--utilization", f"--name={name}", f"--update={value}"]
         self._must(self._run(argv), "crm_attribute --utilization")
 
+    def set_standby(self, node: str, on: bool) -> None:
+        """As Pacemaker.set_standby."""
+        change = ["--update=on"] if on else ["--delete"]
+        argv = ["crm_attribute", f"--node={node}", "--name=standby", "--lifetime=forever", *change]
+        self._must(self._run(argv), "crm_attribute --name=standby")
+
     def refresh(self, resource: str, node: str) -> None:
         """As Pacemaker.refresh."""
         done = self._run(["crm_resource", "--refresh", "--resource", resource, "--node", node])

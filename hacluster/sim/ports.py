@@ -158,6 +158,19 @@ class SimPacemaker:
         etree.SubElement(held, "nvpair", id=f"{held.get('id')}-{name}", name=name, value=value)
         self._changed(part)
 
+    def set_standby(self, node: str, on: bool) -> None:
+        """As Pacemaker.set_standby."""
+        part = self._part()
+        member = part.cib.find(f"./configuration/nodes/node[@uname='{node}']")
+        for old in member.findall("instance_attributes/nvpair[@name='standby']"):
+            old.getparent().remove(old)
+        if on:
+            held = member.find("instance_attributes")
+            if held is None:
+                held = etree.SubElement(member, "instance_attributes", id=f"nodes-{member.get('id')}")
+            etree.SubElement(held, "nvpair", id=f"{held.get('id')}-standby", name="standby", value="on")
+        self._changed(part)
+
     def refresh(self, resource: str, node: str) -> None:
         """As Pacemaker.refresh."""
         self._programs.refresh(self._part(), resource, node)

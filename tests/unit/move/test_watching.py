@@ -42,7 +42,7 @@ def test_preflight_judges_the_guest_as_it_runs_and_not_as_the_spec_will_have_it(
         return Completed(0, b"<domain><memory>4096</memory></domain>", b"")
 
     world = cast(World, SimpleNamespace(runner=SimpleNamespace(run=run)))
-    domain = rehearsal._domain(world, WEB, "n1")
+    domain = rehearsal.domain_of(world, WEB, "n1")
     assert domain is not None
     assert domain.findtext("memory") == "4096"
     assert asked == [["n1", "virsh", "--connect", "qemu:///system", "dumpxml", "web"]]
