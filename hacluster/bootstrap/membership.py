@@ -37,7 +37,8 @@ IDS = kind(
 
 CONF = "/etc/corosync/corosync.conf"
 CIB = "/var/lib/pacemaker/cib/cib.xml"
-UNITS = ("corosync.service", "pacemaker.service", "pcsd.service")
+UNITS = ("corosync.service", "pacemaker.service")
+PCSD = "pcsd.service"
 USER = "hacluster"
 """The account whose password pcsd asks for, on every distribution."""
 
@@ -62,11 +63,22 @@ class _Facts:
 
     @property
     def runs(self) -> bool:
-        return self.units["corosync.service"].active and self.units["pacemaker.service"].active
+        return all(unit.active for unit in self.units.values())
 
-    @property
-    def stands(self) -> bool:
-        return self.runs and all(unit.enabled for unit in self.units.values()) and self.units["pcsd.service"].active
+
+@dataclass(frozen=True, slots=True)
+class Pcsd:
+    """The step that starts pcs's daemon, on all machines at once: on a slow one it takes its time."""
+
+    name: str = "pcsd"
+    title: str = "pcs's daemon"
+    together: bool = True
+
+    def look(self, site: Site) -> Looked:
+        """As Step.look."""
+        told = site.each(lambda host: units.look(host, (PCSD,)))
+        why = "pcs works on all members from one of them"
+        return Looked(tuple(c for name, each in told.items() for c in units.on(site.hosts[name], each, (PCSD,), why)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +172,7 @@ def _setup(site: Site, told: Mapping[str, _Facts]) -> tuple[Change, ...]:
     password = secrets.token_urlsafe(24)
     changes: list[Change] = []
     for name, facts in told.items():
-        running = tuple(unit for unit in UNITS[:2] if facts.units[unit].active)
+        running = tuple(unit for unit in UNITS if facts.units[unit].active)
         if running:
             # It is the package's example that runs there, or a start of ours that was broken off: no CIB of a cluster.
             argv = ("systemctl", "stop", *reversed(running))
@@ -169,8 +181,6 @@ def _setup(site: Site, told: Mapping[str, _Facts]) -> tuple[Change, ...]:
         line = f"{USER}:{password}\n".encode()
         why = "a password made for this one time, which nobody has to know"
         changes.append(CommandChange(name, ("chpasswd",), why, stdin=line))
-        argv = ("systemctl", "enable", "--now", "pcsd.service")
-        changes.append(CommandChange(name, argv, "pcs's daemon", deadline=300.0))
     nodes = [f"{node.name} addr={node.addresses[0]}" for node in cluster.members]
     argv = ("sh", "-c", _AUTH, "pcs host auth", *" ".join(nodes).split())
     why = "the nodes' pcsd know each other"

@@ -39,7 +39,7 @@ def on(host: Host, units: Mapping[str, Unit], names: Sequence[str], why: str) ->
     """What makes these units start at boot, and run now."""
     missing = tuple(name for name in names if not (units[name].enabled and units[name].active))
     argv = ("systemctl", "enable", "--now", *missing)
-    return (CommandChange(host.name, argv, why, deadline=180.0),) if missing else ()
+    return (CommandChange(host.name, argv, why, deadline=300.0),) if missing else ()
 
 
 def not_at_boot(host: Host, units: Mapping[str, Unit], names: Sequence[str], why: str) -> tuple[CommandChange, ...]:

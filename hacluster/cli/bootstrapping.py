@@ -14,7 +14,7 @@ from hacluster.bootstrap.changes import as_json
 from hacluster.bootstrap.guarding import Guarding
 from hacluster.bootstrap.keys import Keys, Trust
 from hacluster.bootstrap.machines import Machines
-from hacluster.bootstrap.membership import Membership
+from hacluster.bootstrap.membership import Membership, Pcsd
 from hacluster.bootstrap.naming import Naming
 from hacluster.bootstrap.packages import Packages
 from hacluster.bootstrap.steps import Site, Step, Told
@@ -46,6 +46,7 @@ def all_steps() -> tuple[Step, ...]:
         Virtual(),
         Bridges(),
         Lvm(),
+        Pcsd(),
         Membership(),
         Storage(),
     )
