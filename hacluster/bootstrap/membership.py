@@ -186,7 +186,7 @@ def _setup(site: Site, told: Mapping[str, _Facts]) -> tuple[Change, ...]:
     why = "the nodes' pcsd know each other"
     changes.append(CommandChange(first, argv, why, deadline=600.0, stdin=f"{password}\n".encode()))
     changes.append(CommandChange(first, setup_command(cluster), "corosync.conf and its key", deadline=600.0))
-    argv = ("pcs", "--request-timeout=300", "cluster", "enable", "--all")
+    argv = ("pcs", "cluster", "enable", "--all")
     changes.append(CommandChange(first, argv, "the cluster starts at boot", deadline=600.0))
     argv = ("pcs", "--request-timeout=300", "cluster", "start", "--all", "--wait=300")
     changes.append(CommandChange(first, argv, "all nodes online", deadline=900.0))
@@ -196,7 +196,7 @@ def _setup(site: Site, told: Mapping[str, _Facts]) -> tuple[Change, ...]:
 def setup_command(cluster: model.Cluster) -> tuple[str, ...]:
     """`pcs cluster setup` for this cluster: encrypted links in the order of each node's addresses."""
     nodes = [word for node in cluster.members for word in (node.name, *(f"addr={each}" for each in node.addresses))]
-    argv = ["pcs", "--request-timeout=300", "cluster", "setup", cluster.name, *nodes, "transport", "knet"]
+    argv = ["pcs", "cluster", "setup", cluster.name, *nodes, "transport", "knet"]
     if cluster.wait_for_all is not None:
         argv += ["quorum", f"wait_for_all={int(cluster.wait_for_all)}"]
     return tuple(argv)

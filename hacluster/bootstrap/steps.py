@@ -150,24 +150,29 @@ def _make_true(site: Site, step: Step, tell: Callable[[str], None]) -> Told:
         return Told(step, looked)
     if step.together:
         chains = {name: [c for c in looked.changes if c.node == name] for name in site.hosts}
-        site.each(lambda host: _chain(host, chains[host.name], step, tell))
+        site.each(lambda host: _chain(host, chains[host.name], step.name, tell))
     else:
-        for change in looked.changes:
-            _chain(site.hosts[change.node], [change], step, tell)
+        in_order(site, looked.changes, step.name, tell)
     left = step.look(site).changes
     if left:
         raise Refused(
             NOT_SO(
                 f"{step.title}: {left[0].headline}",
                 where=f"node {left[0].node}",
-                remedy="look there by hand, then run hactl node bootstrap again",
+                remedy="look there by hand, then run the same command again",
                 step=step.name,
             )
         )
     return Told(step, looked)
 
 
-def _chain(host: Host, changes: Sequence[Change], step: Step, tell: Callable[[str], None]) -> None:
+def in_order(site: Site, changes: Sequence[Change], word: str, tell: Callable[[str], None]) -> None:
+    """Make changes one after another; `word` names what they are part of. Raises Refused at the first that fails."""
+    for change in changes:
+        _chain(site.hosts[change.node], [change], word, tell)
+
+
+def _chain(host: Host, changes: Sequence[Change], word: str, tell: Callable[[str], None]) -> None:
     for batch in _batches(changes):
         more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
         tell(f"{host.name}: {batch[0].headline}{more}")
@@ -178,8 +183,8 @@ def _chain(host: Host, changes: Sequence[Change], step: Step, tell: Callable[[st
                 FAILED(
                     str(error),
                     where=f"node {host.name}",
-                    remedy=f"mend it there, then run hactl node bootstrap again: it goes on with {step.name}",
-                    step=step.name,
+                    remedy=f"mend it there, then run the same command again: it goes on with {word}",
+                    step=word,
                 )
             ) from error
 

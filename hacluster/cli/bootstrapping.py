@@ -66,12 +66,22 @@ def run(cluster: Cluster, words: Sequence[str], accepted: frozenset[str], *, dry
     """Bootstrap the machines of a cluster, or say what that would change. Exits with 1 where something speaks against
     it."""
     todo = chosen(words)
-    site = Site(cluster, _hosts(cluster.nodes), accepted)
+    site = site_of(cluster, accepted)
     if dry_run:
         told = steps.plan(site, todo)
     else:
         with Line("bootstrap") as line:
             told = steps.apply(site, todo, line)
+    show(told, accepted, dry_run=dry_run, as_document=as_document)
+
+
+def site_of(cluster: Cluster, accepted: frozenset[str]) -> Site:
+    """The machines of a cluster, over ssh. Raises Refused for one whose host key nobody has confirmed."""
+    return Site(cluster, _hosts(cluster.nodes), accepted)
+
+
+def show(told: Sequence[Told], accepted: frozenset[str], *, dry_run: bool, as_document: bool) -> None:
+    """Show what would be, or was, changed, and the findings. Exits with 1 where one of them is not accepted."""
     found = steps.problems(told)
     if as_document:
         _document(told, found, dry_run=dry_run)

@@ -141,6 +141,7 @@ def _mount() -> None:
         "adopting",
         "lock",
         "node",
+        "storage",
         "fence",
         "lab",
         "demo",
