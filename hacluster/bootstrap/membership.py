@@ -54,6 +54,18 @@ printf '%s\\n' "$said" >&2
 exit 1
 """
 
+# pcs waits 60 s for each node's answer and cannot be told to wait longer here, while a slow node's first answer may
+# take two minutes. Until that question is answered nothing has been changed; afterwards there is a corosync.conf.
+_SETUP = f"""
+for try in 1 2 3 4 5; do
+  said=$(pcs cluster setup "$@" 2>&1) && exit 0
+  case $said in *"Connection timeout"*) ;; *) break ;; esac
+  if [ -e {CONF} ]; then break; fi
+done
+printf '%s\\n' "$said" >&2
+exit 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
@@ -185,7 +197,7 @@ def _setup(site: Site, told: Mapping[str, _Facts]) -> tuple[Change, ...]:
     argv = ("sh", "-c", _AUTH, "pcs host auth", *" ".join(nodes).split())
     why = "the nodes' pcsd know each other"
     changes.append(CommandChange(first, argv, why, deadline=600.0, stdin=f"{password}\n".encode()))
-    changes.append(CommandChange(first, setup_command(cluster), "corosync.conf and its key", deadline=600.0))
+    changes.append(CommandChange(first, setup_command(cluster), "corosync.conf and its key", deadline=900.0))
     argv = ("pcs", "cluster", "enable", "--all")
     changes.append(CommandChange(first, argv, "the cluster starts at boot", deadline=600.0))
     argv = ("pcs", "--request-timeout=300", "cluster", "start", "--all", "--wait=300")
@@ -196,7 +208,7 @@ def _setup(site: Site, told: Mapping[str, _Facts]) -> tuple[Change, ...]:
 def setup_command(cluster: model.Cluster) -> tuple[str, ...]:
     """`pcs cluster setup` for this cluster: encrypted links in the order of each node's addresses."""
     nodes = [word for node in cluster.members for word in (node.name, *(f"addr={each}" for each in node.addresses))]
-    argv = ["pcs", "cluster", "setup", cluster.name, *nodes, "transport", "knet"]
+    argv = ["sh", "-c", _SETUP, "pcs cluster setup", cluster.name, *nodes, "transport", "knet"]
     if cluster.wait_for_all is not None:
         argv += ["quorum", f"wait_for_all={int(cluster.wait_for_all)}"]
     return tuple(argv)
