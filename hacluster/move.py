@@ -209,6 +209,8 @@ def _after_failed_migration(
         return Failed(problem, drop_claim=True, clean_up=True)
     if not unknown and at_home:
         return Wait("the migration failed; the source takes its lock back")
+    if copies == (intent.source,) and not view.online.intersection(unknown):
+        return Wait(f"the migration failed; waiting for the fencing of {', '.join(unknown)}")
     return Failed(_unproven(intent, copies, unknown, failure.reason), drop_claim=True)
 
 

@@ -31,7 +31,9 @@ ENDLESS = 100.0
 AT_REST_AFTER, STUCK_AFTER, PAUSED_AFTER = 3.0, 15.0, 30.0
 """Seconds in which everything runs; in which what does not run does not change, while each VM is where it is to end;
 and in which nothing changes, while more is to be done before a VM can be there."""
-SETTLES_WITHIN = 120.0
+SETTLES_WITHIN, MENDED_WITHIN = 120.0, 240.0
+"""Seconds in which it comes to rest; in which the product has mended what it mends by itself: a copy that waits in vain
+is given up after 45, a VM that Pacemaker has given up is reported to it anew after another 60, a sweep apart each."""
 SHORT, SHOWS_WITHIN = 20.0, 8.0
 """Seconds up to which a wait is meant as it stands; in which what a step did can be seen from outside."""
 SLOW = 1
@@ -106,7 +108,7 @@ class Player:
         for who in sorted(silent):
             if (person := self.verbs.people[who]).words[0] == "pcs" and person.told != ["done"]:
                 wrong.append(f"{who} could not do it")
-        end = time.monotonic() + SETTLES_WITHIN  # what looks at rest may still wait for its next attempt
+        end = time.monotonic() + MENDED_WITHIN  # what looks at rest may still wait for its next attempt
         while (left := [*self._always(), *self._misplaced()]) and time.monotonic() < end:
             time.sleep(1)
         wrong += [f"{seen.vm} ran twice: {seen}" for seen in scene.observer.twice()[twice:]]

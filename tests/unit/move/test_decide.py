@@ -105,6 +105,18 @@ def test_an_unproven_failure_is_never_cleaned_up(facts: Facts) -> None:
     assert (step.problem.code, step.clean_up) == ("HA433", False)
 
 
+def test_a_failed_migration_to_a_node_that_awaits_its_fencing_waits_for_it() -> None:
+    """Once it is fenced it has no copy, and the source takes its lock back: until then nothing is known, or lost."""
+    silent = view(at_source("PW") | {"n2": Unknown("no route")}, bad("n1", "migrate_to", 11))
+    left = replace(silent, online=frozenset({"n1", "n3"}))
+    assert decide(INTENT, left) == Wait("the migration failed; waiting for the fencing of n2")
+    assert isinstance(decide(INTENT, replace(left, facts={**left.facts, "n3": Unknown("no route")})), Failed)
+    fenced = replace(left, gone=frozenset({"n2"}), facts=at_source() | {"n2": Unknown("no route")})
+    step = decide(INTENT, fenced)
+    assert isinstance(step, Failed)
+    assert (step.problem.code, step.clean_up) == ("HA430", True)
+
+
 def test_a_stop_and_start_is_a_failure_even_on_the_target() -> None:
     ops = (ok("n1", "migrate_to", 11), bad("n2", "migrate_from", 3, "no lock"), STOPPED, ok("n2", "start", 5))
     step = decide(INTENT, view(at_target(), *ops))
