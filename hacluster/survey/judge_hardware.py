@@ -235,11 +235,11 @@ def _bridge(bridge: Link | None, links: Mapping[str, Link]) -> str:
         return "is not there"
     if bridge.kind not in ("bridge", "openvswitch"):
         return f"is no bridge but {bridge.kind or 'a plain interface'}"
-    ports = [link for link in links.values() if link.master == bridge.name and link.kind not in ("tun", "veth")]
+    # libvirt calls guests' ends vnetN; what is left leads out of the host.
     wired = [link for link in links.values() if link.master == bridge.name and not link.name.startswith("vnet")]
     if not wired:
         return "has no port that leads out of the host"
-    small = [link.name for link in ports if link.mtu < bridge.mtu]
+    small = [link.name for link in wired if link.mtu < bridge.mtu]
     return f"has the MTU {bridge.mtu}, and its port {small[0]} a smaller one" if small else ""
 
 
