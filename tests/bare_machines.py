@@ -114,6 +114,9 @@ class Machine:
             self.san.change()
             self.log.append(f"write {file.path}")
             self.files[file.path] = (file.content, file.mode)
+            folder, _, unit = file.path.rpartition("/")
+            if folder == "/etc/systemd/system":
+                self.units.setdefault(unit, (False, False))
 
     def remove(self, path: str) -> None:
         self._answer()

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from hacluster.bootstrap.changes import Change, CommandChange, FileChange
 from hacluster.bootstrap.host import Host
 from hacluster.bootstrap.steps import Looked, Site
-from hacluster.host.payload import HOOK, LIBRARY, PayloadFile
+from hacluster.host.payload import HOOK, LIBRARY, UNITS, PayloadFile
 
 GUARD_CONF = "/etc/hacluster/guard.conf"
 
 _SUMS = 'for f; do [ -f "$f" ] && echo "$(sha256sum < "$f" | cut -c 1-64) $(stat -c %a "$f") $f"; done; true'
 _COMPILED = f'[ -z "$(find {LIBRARY} -name "*.py" -newer {LIBRARY}/.compiled 2>&1)" ]'
 _COMPILE = f"/usr/bin/python3 -m compileall -q {LIBRARY} && touch {LIBRARY}/.compiled"
+
+# Starting the drain unit does nothing; only what was started can be stopped, and its stopping drains the node.
+_DRAIN = "hacluster-drain.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,12 @@ def _changes(host: Host, files: Sequence[PayloadFile], site: Site) -> tuple[Chan
     if stale or not host.run(["sh", "-c", _COMPILED]).ok:
         argv = ("sh", "-c", _COMPILE, "compileall", LIBRARY)
         changes.append(CommandChange(host.name, argv, "an agent has milliseconds to start", deadline=120.0))
+    told = host.run(["systemctl", "show", "--property=ActiveState,UnitFileState", _DRAIN]).out.decode()
+    if any(file.destination.startswith(UNITS) for file in stale):
+        changes.append(CommandChange(host.name, ("systemctl", "daemon-reload"), "there are new units", deadline=60.0))
+    if not {"ActiveState=active", "UnitFileState=enabled"} <= set(told.split()):
+        enable = ("systemctl", "enable", "--now", _DRAIN)
+        changes.append(CommandChange(host.name, enable, "a shutdown moves the VMs away first", deadline=60.0))
     return tuple(changes)
 
 
