@@ -13,6 +13,7 @@ from hacluster.cli.shell import Commands
 from hacluster.lab import bed as beds
 from hacluster.lab.canary import NotACountingDisk
 from hacluster.lab.host import NOT_ROOT
+from hacluster.lab.machines.description import NAME as MACHINES
 from hacluster.lab.packages import PACKAGES
 from hacluster.model import Cluster
 from hacluster.problems import Refused, kind
@@ -24,6 +25,8 @@ app = typer.Typer(cls=Commands, help="A real cluster in namespaces on this machi
 NAME = typer.Option("lab", "--name", help="which lab; several can be up at once")
 SHOWN = 10
 """Findings of one disk that are printed; a second copy leaves dozens that say the same."""
+
+VM = typer.Option(False, "--vm", help="the bed of full virtual machines, with kernels of their own")
 
 JSON = typer.Option(False, "--json", help="print one JSON document")
 
@@ -38,13 +41,13 @@ def about() -> None:
     """A real cluster in namespaces on this machine: systemd, Corosync, Pacemaker, libvirt, QEMU and fencing."""
 
 
-def shipped_spec() -> Path:
-    """The spec that comes with hactl. Raises Refused when it is not installed."""
+def shipped_spec(name: str = "lab.toml") -> Path:
+    """A spec that comes with hactl. Raises Refused when it is not installed."""
     package = Path(beds.__file__).parents[1]
     for place in (package.parent / "examples", package / "data" / "examples"):
-        if (place / "lab.toml").is_file():
-            return place / "lab.toml"
-    raise Refused(NO_SPEC("lab.toml is not installed.", remedy="hactl lab up SPEC"))
+        if (place / name).is_file():
+            return place / name
+    raise Refused(NO_SPEC(f"{name} is not installed.", remedy="hactl lab up SPEC"))
 
 
 def bed_called(name: str, cluster: Cluster | None = None) -> beds.Bed:
@@ -66,17 +69,26 @@ def up(
         readable=False,
     ),
     name: str = NAME,
+    vm: bool = VM,
+    bare: bool = typer.Option(False, "--bare", help="with --vm: machines with Debian and ssh, and no cluster yet"),
 ) -> None:
     """Bring the lab up and wait until every node is online."""
     from hacluster.spec import load
+
+    if vm:
+        from hacluster.cli import lab_machines
+
+        lab_machines.up(None if bare else spec or shipped_spec("vm-cluster.toml"))
+        return
 
     path = spec or shipped_spec()
     bed_called(name, load(path)).up(lambda line: print(line, flush=True), spec=path.read_bytes())
 
 
 @app.command()
-def down(name: str = NAME) -> None:
+def down(name: str = NAME, vm: bool = VM) -> None:
     """Take the lab down, whatever state it is in, without a trace."""
+    name = MACHINES if vm else name
     left = bed_called(name).down(lambda line: print(line, flush=True))
     if left:
         raise Refused(beds.LEFT_OVER(line, where=name, remedy=f"hactl lab down --name {name}") for line in left)
@@ -84,10 +96,15 @@ def down(name: str = NAME) -> None:
 
 
 @app.command()
-def status(name: str = NAME, as_json: bool = JSON) -> None:
+def status(name: str = NAME, vm: bool = VM, as_json: bool = JSON) -> None:
     """Show the lab; when it is down, what is left over of it (exit 1 if anything is)."""
     from hacluster.lab import inventory
 
+    if vm:
+        from hacluster.cli import lab_machines
+
+        lab_machines.status(as_json)
+        return
     seen = inventory.look(bed_called(name))
     if as_json:
         render.json_out(seen.as_json())
@@ -103,9 +120,14 @@ def exec_(
     node: str = typer.Argument(..., metavar="NODE", show_default=False),
     command: list[str] = typer.Argument(None, metavar="-- COMMAND...", show_default=False),
     name: str = NAME,
+    vm: bool = VM,
 ) -> None:
     """Run a command in a node (default: a shell), with this terminal and with the command's exit code."""
     argv = [word for number, word in enumerate(command or []) if (number, word) != (0, "--")]
+    if vm:
+        from hacluster.cli import lab_machines
+
+        lab_machines.execute(node, argv)
     bed = bed_called(name)
     words = bed.command(node, argv or ["/bin/bash"])
     sys.stdout.flush()
@@ -117,11 +139,27 @@ def power(
     order: str = typer.Argument(..., metavar="on|off|cycle|freeze|thaw|status", show_default=False),
     node: str = typer.Argument(..., metavar="NODE", show_default=False),
     name: str = NAME,
+    vm: bool = VM,
 ) -> None:
     """Switch a node's power, as pulling its plug does; or freeze it, as a hang does."""
     if order not in ("on", "off", "cycle", "freeze", "thaw", "status"):
         raise typer.BadParameter("on, off, cycle, freeze, thaw or status")
+    if vm:
+        from hacluster.cli import lab_machines
+
+        print(lab_machines.bed().power(node, order))
+        return
     print(bed_called(name).power(node, order))
+
+
+@app.command()
+def restore(vm: bool = VM) -> None:
+    """Set all virtual machines back to how they were brought up, in seconds (with --vm only)."""
+    if not vm:
+        raise typer.BadParameter("only the virtual machines of --vm can be set back")
+    from hacluster.cli import lab_machines
+
+    lab_machines.restore()
 
 
 @app.command()

@@ -8,7 +8,6 @@ nothing but the name.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,18 +15,18 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from lxml import etree
 
 from hacluster.lab import disks, fabric, host, node_files, power, roots, teardown
+from hacluster.lab.alone import alone
 from hacluster.lab.canary import Canary
 from hacluster.lab.layout import RUNS, Layout, bmcs, check, check_name
 from hacluster.model import Cluster
 from hacluster.problems import Problem, Refused, kind
 
-BUSY = kind("HA707", "Somebody else is working on this lab", "Two that build or remove one lab would break it.")
 ALREADY = kind("HA708", "Another lab of this name is up", "A lab is built from one spec; it is not changed in place.")
 NO_LAB = kind("HA709", "There is no such lab", "The command needs a lab that is up.")
 NO_NODE = kind("HA710", "There is no such node", "The lab has the nodes of its spec.")
@@ -82,7 +81,7 @@ class Bed:
         assert cgroups is not None
         layout = Layout(self.name, self.cluster, cgroups)
         digest = hashlib.sha256(repr(self.cluster).encode()).hexdigest()
-        with self._alone():
+        with alone(self.name):
             if self.is_up():
                 if self._state()["cluster"] != digest:
                     raise Refused(
@@ -106,42 +105,13 @@ class Bed:
 
     def down(self, report: Report = _silent) -> list[str]:
         """Remove the lab, whatever state it is in, and return what is left over: nothing, or what would not go."""
-        with self._alone():
+        with alone(self.name):
             teardown.remove(self.name, report)
         return teardown.leftovers(self.name)
 
     def is_up(self) -> bool:
         """True when the lab was built to its end. Its nodes may be on or off."""
         return (self.run / "ready").exists()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep everybody else from building or removing this lab meanwhile. Raises Refused (HA707)."""
-        RUNS.mkdir(exist_ok=True)
-        fd = os.open(RUNS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            lock = os.open(f".{self.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=fd)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                raise Refused(
-                    BUSY(
-                        f"The lab {self.name} is being brought up or down right now.",
-                        where=self.name,
-                        remedy=f"wait, then: hactl lab status --name {self.name}",
-                    )
-                ) from None
-            try:
-                yield
-            finally:
-                if not self.run.exists():
-                    (RUNS / f".{self.name}.lock").unlink(missing_ok=True)
-                os.close(lock)
-        finally:
-            os.close(fd)
-            with suppress(OSError):  # another lab lives there
-                RUNS.rmdir()
 
     def _build(self, layout: Layout, digest: str, project: Path, spec: bytes | None, step: Report) -> None:
         assert self.cluster is not None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hacluster.lab import host, power
+from hacluster.lab import host, ipmi, power
 from hacluster.lab.layout import DLM_PORT, SWITCH, Bmc, Layout
 from hacluster.problems import Refused
 
@@ -45,28 +45,8 @@ def _same_network(one: str, other: str) -> bool:
 def start_bmc(layout: Layout, bmc: Bmc) -> None:
     """Start ipmi_sim for one fence device; what it switches is the node's power."""
     directory = layout.run / "bmc" / bmc.device
-    (directory / "state").mkdir(parents=True)
-    chassis = directory / "chassis"
-    chassis.write_text(f'#!/bin/sh\nexec {power.PYTHON} -IS {power.__file__} bmc {layout.run} {bmc.node} "$@"\n')
-    chassis.chmod(0o755)
-    guid = f"{ipaddress.IPv4Address(bmc.address).packed.hex():0>32}"
-    levels = "".join(
-        f"    allowed_auths_{level} none md2 md5 straight\n" for level in ("callback", "user", "operator", "admin")
-    )
-    lan = directory / "lan.conf"
-    lan.touch(0o600)
-    lan.write_text(
-        f'name "{bmc.device}"\nset_working_mc 0x20\n  startlan 1\n    addr {bmc.address} 623\n    priv_limit admin\n'
-        f'{levels}    guid {guid}\n  endlan\n  chassis_control "{chassis}"\n'
-        f'  user 1 true "" "" user 10 none md2 md5 straight\n'
-        f'  user 2 true "{bmc.username}" "{bmc.password}" admin 10 none md2 md5 straight\n'
-    )
-    commands = directory / "commands"
-    commands.write_text(
-        "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\n"
-        "sel_enable 0x20 1000 0x0a\nmc_enable 0x20\n"
-    )
-    _spawn(layout, ["ipmi_sim", "-n", "-c", lan, "-f", commands, "-s", directory / "state"], directory / "log")
+    switch = f"{power.PYTHON} -IS {power.__file__} bmc {layout.run} {bmc.node}"
+    _spawn(layout, ipmi.prepare(directory, bmc, switch), directory / "log")
 
 
 def start_lock_server(layout: Layout) -> None:
