@@ -44,7 +44,8 @@ class Killed(BaseException):
 
 @dataclass
 class Lun:
-    """A shared device: what is written on it."""
+    """A shared device: what is written on it. A volume's content is None when it is new, and its type is empty when it
+    is data that no tool knows."""
 
     serial: str = "shared0"
     size: int = 3 << 30
@@ -320,7 +321,12 @@ class Machine:
         return 0, b""
 
     def _head(self, words: list[str], stdin: bytes) -> tuple[int, bytes]:
-        return 0, b"1\n" if self.san.lun.dirty else b"0\n"
+        offset = int(words[1])
+        written = self.san.lun.dirty if not offset else self._volume_at(offset) is not None
+        return 0, b"1\n" if written else b"0\n"
+
+    def _volume_at(self, offset: int) -> tuple[str, str] | None:
+        return list(self.san.lun.volumes.values())[(offset - 1048576) // 4194304 // 8]
 
     def _pvs(self, words: list[str], stdin: bytes) -> tuple[int, bytes]:
         lun = self.san.lun
@@ -347,9 +353,10 @@ class Machine:
         return 0, json.dumps({"report": [{"lv": rows}]}).encode()
 
     def _blkid(self, words: list[str], stdin: bytes) -> tuple[int, bytes]:
-        index = (int(words[words.index("--offset") + 1]) - 1048576) // 4194304 // 8
-        content = list(self.san.lun.volumes.values())[index]
-        return (2, b"") if content is None else (0, f"LABEL={content[1]}\nTYPE={content[0]}\n".encode())
+        content = self._volume_at(int(words[words.index("--offset") + 1]))
+        return (
+            (2, b"") if content is None or not content[0] else (0, f"LABEL={content[1]}\nTYPE={content[0]}\n".encode())
+        )
 
     def _pidof(self, words: list[str], stdin: bytes) -> tuple[int, bytes]:
         return 1, b""

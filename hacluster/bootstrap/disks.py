@@ -16,7 +16,11 @@ from hacluster.bootstrap.host import Host
 from hacluster.ports import Completed
 
 _LVM = ("--config", "global/use_lvmlockd=1", "--reportformat", "json")
-_HEAD = 'head -c 1048576 -- "$1" | tr -d "\\000" | head -c 1 | wc -c'
+_HEAD = 'dd if="$1" iflag=skip_bytes skip="$2" bs="$3" count=1 status=none | tr -d "\\000" | head -c 1 | wc -c'
+_FIRST = 1 << 20
+_ZEROED = 4096
+"""Bytes at the beginning of a new volume that lvcreate makes zero."""
+_UNKNOWN = "data of no known kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,9 @@ def look(host: Host, device: str) -> Disk | None:
 
 
 def content_of_volume(host: Host, device: str, group: str, volume: str) -> tuple[str, str] | None:
-    """Type and label of what is on a logical volume; None for nothing. The volume need not be active: it is read
-    through the device below it, at the place of its first extent. Raises OSError when that cannot be told."""
+    """Type and label of what is on a logical volume; None for one on which nothing has been written since it was made.
+    The volume need not be active: it is read through the device below it, at the place of its first extent. Raises
+    OSError when that cannot be told."""
     fields = "pv_name,lv_name,seg_start_pe,pvseg_start,pe_start,vg_extent_size"
     argv = ["pvs", *_LVM, "--segments", "--units", "b", "--nosuffix", "-o", fields, "--", device]
     rows = _json(_must(host.run(argv), "pvs"), "pvs")["report"][0]["pv"]
@@ -72,7 +77,7 @@ def content_of_volume(host: Host, device: str, group: str, volume: str) -> tuple
 def _probe(host: Host, device: str, offset: int) -> tuple[str, str] | None:
     done = host.run(["blkid", "--probe", "--offset", str(offset), "--output", "export", "--", device])
     if done.code == 2 and not done.out.strip():
-        return None
+        return (_UNKNOWN, "") if _written(host, device, offset, _ZEROED) else None
     told = dict(line.split("=", 1) for line in done.out.decode(errors="replace").splitlines() if "=" in line)
     return told.get("TYPE", "something that blkid cannot name"), told.get("LABEL", "")
 
@@ -83,8 +88,13 @@ def _signatures(host: Host, device: str) -> tuple[str, ...]:
     found = tuple(f"{row['type']} at {row['offset']}" + _label(row) for row in rows)
     if found:
         return found
-    head = _must(host.run(["sh", "-c", _HEAD, "head", device], deadline=60.0), "head")
-    return () if head.out.strip() == b"0" else ("data of no known kind in its first MiB",)
+    return (f"{_UNKNOWN} in its first MiB",) if _written(host, device, 0, _FIRST) else ()
+
+
+def _written(host: Host, device: str, offset: int, size: int) -> bool:
+    """Whether anything but zeros stands there."""
+    argv = ["sh", "-c", _HEAD, "head", device, str(offset), str(size)]
+    return _must(host.run(argv, deadline=60.0), "dd").out.strip() != b"0"
 
 
 def _label(row: Mapping[str, Any]) -> str:

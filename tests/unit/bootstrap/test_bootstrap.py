@@ -117,9 +117,12 @@ def test_a_device_in_use_is_never_erased() -> None:
     assert hosts["n1"].san.lun.signatures
 
 
-def test_another_file_system_in_our_own_volume_is_never_erased(hosts: dict[str, Machine]) -> None:
+@pytest.mark.parametrize(
+    "content", [("gfs2", "other:images"), ("xfs", "srv"), ("", "")], ids=["gfs2", "xfs", "unknown"]
+)
+def test_what_lies_in_our_own_volume_is_never_erased(hosts: dict[str, Machine], content: tuple[str, str]) -> None:
     run(site_of(hosts))
-    hosts["n1"].san.lun.volumes["lv"] = ("gfs2", "other:images")
+    hosts["n1"].san.lun.volumes["lv"] = content
     with pytest.raises(Refused) as no:
         run(site_of(hosts, accepted=frozenset({storage.CARRIES_DATA.code})))
     assert [p.code for p in no.value.problems] == [storage.OTHER_FILE_SYSTEM.code]
