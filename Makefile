@@ -16,6 +16,8 @@ SPEC := examples/lab.toml
 help:
 	@echo "make lab    install everything, bring up a three-node cluster on this machine, move a VM live (root)"
 	@echo "make test   lint, types and every test that this machine can run (root for the lab's)"
+	@echo "make lab-vm   three full virtual machines with kernels of their own: DLM, lvmlockd, GFS2 (root; minutes)"
+	@echo "make test-vm  the tests that only these can answer (root; see docs/evidence.md for how long)"
 	@echo "make model  every state of the guard's protocol, and each barrier taken away (needs spin and gcc)"
 	@echo "make scenarios  every scenario file that a lab can stage, played on one (root; an hour)"
 	@echo "make mutants  each line of the guard deleted or turned round must make some test fail"
@@ -67,6 +69,26 @@ lab: venv
 	@test "$$(id -u)" = 0 || { echo "the lab needs root: sudo make lab"; exit 1; }
 	@ln -sf $(HACTL) /usr/local/bin/hactl
 	$(HACTL) lab demo $(SPEC)
+
+# The machines are made of Debian's packages; image and snapshots are kept below /var/cache/hacluster.
+.PHONY: vm-packages
+vm-packages: venv
+	@DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -qq -y --no-install-recommends \
+	  $$($(PYTHON) hacluster/lab/machines/packages.py) >/dev/null
+
+.PHONY: lab-vm
+lab-vm: vm-packages
+	@test "$$(id -u)" = 0 || { echo "the virtual machines need root: sudo make lab-vm"; exit 1; }
+	$(HACTL) lab up --vm
+
+.PHONY: test-vm
+test-vm: vm-packages
+	@test "$$(id -u)" = 0 || { echo "the virtual machines need root: sudo make test-vm"; exit 1; }
+	@trap '$(HACTL) lab down --vm >/dev/null' EXIT; begun=$$SECONDS; \
+	$(HACTL) lab up --vm; \
+	echo "the machines took $$((SECONDS - begun)) s"; begun=$$SECONDS; \
+	HACLUSTER_VM=1 $(BIN)/pytest -p no:cacheprovider -m vm --durations=0 tests/vm tests/contract; \
+	echo "the tests took $$((SECONDS - begun)) s"
 
 .PHONY: lint
 lint: venv
