@@ -39,16 +39,20 @@ KNOWN = {
     "a24-a-hook-of-the-admins-own",
     "a31-a-process-with-the-vms-uuid",
     "a35-migrate-from-runs-again",
+    "an-arrived-copy-is-stopped-by-a-signal",
     "cause-01-the-configuration-cannot-be-read",
     "cause-03-the-verdict-is-lost",
     "cause-04-the-target-changes-in-mid-move",
+    "cause-05-autostart",
     "cause-06-virsh-create-elsewhere",
     "cause-06-virsh-migrate-by-hand",
     "node-dies",
+    "ordinary-move",
     "pcs-resource-cleanup-at-the-copy",
     "qemu-is-killed",
     "two-operators",
     "virsh-destroy-by-hand",
+    "virsh-start-in-mid-move",
 }
 
 
