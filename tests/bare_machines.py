@@ -345,7 +345,7 @@ class Machine:
                 }
                 for n, at in places.items()
             ]
-            return 0, json.dumps({"report": [{"pvseg": rows, "pv": rows}]}).encode()
+            return 0, json.dumps({"report": [{"pvseg": rows}]}).encode()
         return 0, json.dumps({"report": [{"pv": [row]}]}).encode()
 
     def _lvs(self, words: list[str], stdin: bytes) -> tuple[int, bytes]:
@@ -362,7 +362,9 @@ class Machine:
         return 1, b""
 
     def _locked(self) -> bool:
-        daemons = all(self.units.get(f"{name}.service", (0, 0))[1] for name in ("dlm", "lvmlockd", "corosync"))
+        daemons = all(self.units.get(f"{name}.service", (0, 0))[1] for name in ("lvmlockd", "corosync"))
+        # A member of the cluster that does not join the DLM is fenced, and until then nobody gets a lock.
+        daemons = daemons and all(m.units["dlm.service"][1] for m in self.san.machines.values())
         return daemons and b"use_lvmlockd = 1" in self.files["/etc/lvm/lvm.conf"][0]
 
     def _vgcreate(self, words: list[str], stdin: bytes) -> tuple[int, bytes]:

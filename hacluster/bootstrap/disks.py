@@ -66,7 +66,7 @@ def content_of_volume(host: Host, device: str, group: str, volume: str) -> tuple
     OSError when that cannot be told."""
     fields = "pv_name,lv_name,seg_start_pe,pvseg_start,pe_start,vg_extent_size"
     argv = ["pvs", *_LVM, "--segments", "--units", "b", "--nosuffix", "-o", fields, "--", device]
-    rows = _json(_must(host.run(argv), "pvs"), "pvs")["report"][0]["pv"]
+    rows = _json(_must(host.run(argv), "pvs"), "pvs")["report"][0]["pvseg"]
     for row in rows:
         if row.get("lv_name") == volume and str(row.get("seg_start_pe")) == "0":
             offset = int(row["pe_start"]) + int(row["pvseg_start"]) * int(row["vg_extent_size"])

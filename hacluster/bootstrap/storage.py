@@ -1,7 +1,7 @@
 """The shared storage: LVM under its lock daemon on every node; volume group, volume and GFS2 once, from one node.
 
 A shared volume group can only be made while DLM and lvmlockd run. Pacemaker will run both, but only once the CIB is
-there, which needs the storage: so one node runs them for these few commands, and stops them before Pacemaker comes.
+there, which needs the storage: so systemd runs them for these few commands, and stops them before Pacemaker comes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ NOT_MADE = kind(
 )
 
 LVM_CONF = "/etc/lvm/lvm.conf"
-DAEMONS = ("dlm.service", "lvmlockd.service")
+DLM, LVMLOCKD = "dlm.service", "lvmlockd.service"
+DAEMONS = (DLM, LVMLOCKD)
 _AT_BOOT = (*DAEMONS, "lvmlocks.service")
 
 
@@ -129,30 +130,69 @@ class Storage:
 
 
 def _under_locks(site: Site, made: list[CommandChange]) -> list[Change]:
-    """The commands with DLM and lvmlockd under them, run by systemd meanwhile unless Pacemaker runs them already."""
-    node, host = site.first.name, site.first
-    groups = sorted({s.volume_group for s in site.cluster.storages if isinstance(s, model.Gfs2)})
-    told = site.ask(host, lambda host: units.look(host, DAEMONS))
-    ours = any(unit.active for unit in told.values())
-    if not made and not ours:
+    """The commands with DLM and lvmlockd under them, run by systemd meanwhile where Pacemaker does not run them yet.
+
+    DLM runs on every member: it has any fenced that is in the cluster and does not join it (dlm_controld(8), startup
+    fencing), once it has waited for them. lvmlockd is needed on the one node alone.
+    """
+    members = [node.name for node in site.cluster.members]
+    told = site.each(_daemons)
+    first = site.first.name
+    left = {name: [unit for unit in DAEMONS if told[name].by_systemd[unit]] for name in members}
+    if not made and not any(left.values()):
         return []
-    pacemakers = not ours and site.ask(host, lambda host: host.run(["pidof", "lvmlockd"])).ok
-    if pacemakers:
-        return list(made)
+    groups = sorted({s.volume_group for s in site.cluster.storages if isinstance(s, model.Gfs2)})
+    # What runs and is no unit of systemd's is Pacemaker's, and stays.
+    mine = {
+        name: [
+            unit
+            for unit in (DAEMONS if name == first else DAEMONS[:1])
+            if told[name].by_systemd[unit] or not told[name].runs[unit]
+        ]
+        for name in members
+    }
     changes: list[Change] = []
     if made:
-        argv: tuple[str, ...] = ("systemctl", "start", *DAEMONS)
-        changes.append(CommandChange(node, argv, "for these commands; Pacemaker will run them", deadline=180.0))
-        for group in groups:
-            argv = ("sh", "-c", _LOCK_START, "vgchange --lock-start", group)
-            changes.append(CommandChange(node, argv, "its lockspace, if the group is there", deadline=180.0))
+        for unit in DAEMONS:
+            for name in members:
+                if unit in mine[name]:
+                    argv: tuple[str, ...] = ("systemctl", "start", unit)
+                    why = "while the storage is made; Pacemaker will run it"
+                    changes.append(CommandChange(name, argv, why, deadline=180.0))
+        if mine[first]:
+            for group in groups:
+                argv = ("sh", "-c", _LOCK_START, "vgchange --lock-start", group)
+                changes.append(CommandChange(first, argv, "its lockspace, if the group is there", deadline=180.0))
     changes += made
-    for group in groups:
-        argv = ("sh", "-c", _LOCK_STOP, "vgchange --lock-stop", group)
-        changes.append(CommandChange(node, argv, "deactivated, its lockspace left", deadline=180.0))
-    for daemon in reversed(DAEMONS):
-        changes.append(CommandChange(node, ("systemctl", "stop", daemon), "Pacemaker will run it", deadline=180.0))
+    stopped = mine if made else left
+    if LVMLOCKD in stopped[first]:
+        for group in groups:
+            argv = ("sh", "-c", _LOCK_STOP, "vgchange --lock-stop", group)
+            changes.append(CommandChange(first, argv, "deactivated, its lockspace left", deadline=180.0))
+    for unit in reversed(DAEMONS):
+        for name in members:
+            if unit in stopped[name]:
+                changes.append(
+                    CommandChange(name, ("systemctl", "stop", unit), "Pacemaker will run it", deadline=180.0)
+                )
     return changes
+
+
+@dataclass(frozen=True, slots=True)
+class _Daemons:
+    """Of DLM's and lvmlockd's units on one node: which systemd has active, and which run, whoever started them."""
+
+    by_systemd: Mapping[str, bool]
+    runs: Mapping[str, bool]
+
+
+def _daemons(host: Host) -> _Daemons:
+    told = units.look(host, DAEMONS)
+    programs = {DLM: "dlm_controld", LVMLOCKD: "lvmlockd"}
+    return _Daemons(
+        {unit: told[unit].active for unit in DAEMONS},
+        {unit: told[unit].active or host.run(["pidof", program]).ok for unit, program in programs.items()},
+    )
 
 
 # A group that is not there yet has no lockspace to start, and none to stop.

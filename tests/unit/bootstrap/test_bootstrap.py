@@ -212,6 +212,13 @@ def test_a_command_that_fails_ends_it_and_says_which(hosts: dict[str, Machine]) 
     assert hosts["n1"].units["dlm.service"] == (False, False), "what the failure left running is stopped"
 
 
+def test_a_dlm_that_a_killed_run_left_is_stopped_and_nothing_else_done(hosts: dict[str, Machine]) -> None:
+    run(site_of(hosts))
+    for name in ("n2", "n3"):
+        hosts[name].units["dlm.service"] = (False, True)
+    assert changes(run(site_of(hosts))) == ["run systemctl stop dlm.service   # Pacemaker will run it"] * 2
+
+
 def test_no_secret_is_shown_or_logged(hosts: dict[str, Machine]) -> None:
     told = run(site_of(hosts))
     password = hosts["n1"].files["/etc/shadow"][0].decode().strip().partition(":")[2]
