@@ -20,8 +20,8 @@ CIB = "/var/lib/pacemaker/cib/cib.xml"
 DOMAINS = "/etc/hacluster/domains"
 BUDGET, MOST = 600.0, 1200.0
 """Seconds for moving everything away, by default and at most: after half an hour systemd reboots by force."""
-GRACE = 120.0
-"""Seconds that guests get to shut down by themselves where they could not be moved."""
+GRACE, MOST_GRACE = 120.0, 240.0
+"""Seconds that guests get to shut down by themselves where they could not be moved, by default and at most."""
 PACE, AGAIN, TELL = 0.5, 10.0, 30.0
 ASK = 15.0
 URI = "qemu:///system"
@@ -37,10 +37,10 @@ def settings(path: str = "") -> tuple[float, float]:
     """Budget and grace in seconds, from the file if it is there; what it says wrongly is said and not taken."""
     told = state.read_pairs(path or CONFIG) or {}
     found = {"budget": BUDGET, "grace": GRACE}
-    for name in found:
+    for name, most in (("budget", MOST), ("grace", MOST_GRACE)):
         value = told.get(name, "")
         if value.isdecimal():
-            found[name] = min(float(value), MOST)
+            found[name] = min(float(value), most)
         elif value:
             say(f"{CONFIG}: {name}={value} is not a number of seconds")
     return found["budget"], found["grace"]
