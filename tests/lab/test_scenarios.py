@@ -52,7 +52,6 @@ KNOWN = {
     "qemu-is-killed",
     "two-operators",
     "virsh-destroy-by-hand",
-    "virsh-start-in-mid-move",
 }
 
 

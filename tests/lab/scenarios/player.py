@@ -28,9 +28,8 @@ STAGED = {"boards", "copy_seconds"}
 """What of a scenario's `world` the lab can be made to be."""
 ENDLESS = 100.0
 """Seconds after which a copy that does not go on at all is let go here."""
-AT_REST_AFTER, STUCK_AFTER, PAUSED_AFTER = 3.0, 15.0, 30.0
-"""Seconds in which everything runs; in which what does not run does not change, while each VM is where it is to end;
-and in which nothing changes, while more is to be done before a VM can be there."""
+AT_REST_AFTER, STUCK_AFTER = 3.0, 15.0
+"""Seconds in which everything runs; in which what does not run does not change, while each VM is where it is to end."""
 SETTLES_WITHIN, MENDED_WITHIN = 120.0, 240.0
 """Seconds in which it comes to rest; in which the product has mended what it mends by itself: a copy that waits in vain
 is given up after 45, a VM that Pacemaker has given up is reported to it anew after another 60, a sweep apart each."""
@@ -68,7 +67,6 @@ class Player:
         here: dict[str, Any] = {key: {**getattr(expect, key), **own} for key, own in expect.lab.items()}
         self.expect = replace(expect, **here)
         self.verbs = Verbs(scene)
-        self._done = 0
         self._rested = False
         self.points = self._points()
 
@@ -150,7 +148,6 @@ class Player:
                 assert done.returncode == 0, done.stdout + done.stderr
 
     def _do(self, step: Step) -> None:
-        self._done += 1
         self._rested = False
         if step.do.startswith("wait "):
             self._wait(float(step.do.split()[1]))
@@ -163,18 +160,17 @@ class Player:
         """So long; a longer wait is for what comes of the step before it, and ends when all is at rest."""
         time.sleep(min(seconds, SHOWS_WITHIN if seconds > SHORT else seconds))
         if seconds > SHORT:
-            last = self._done == len(self.scenario.steps)
-            self._rest(max(seconds, SETTLES_WITHIN) - SHOWS_WITHIN, PAUSED_AFTER if not last else SETTLES_WITHIN)
+            self._rest(max(seconds, SETTLES_WITHIN) - SHOWS_WITHIN)
             self._rested = True
 
-    def _rest(self, seconds: float, paused: float = SETTLES_WITHIN) -> None:
+    def _rest(self, seconds: float) -> None:
         end, since, before = time.monotonic() + seconds, time.monotonic(), None
         while time.monotonic() < end:
             wrong = unsettled(self.scene)
             if wrong != before:
                 since, before = time.monotonic(), wrong
-            elif time.monotonic() - since > (STUCK_AFTER if wrong else AT_REST_AFTER) and (
-                not wrong or not self._misplaced() or time.monotonic() - since > paused
+            elif time.monotonic() - since > (STUCK_AFTER if wrong else AT_REST_AFTER) and not (
+                wrong and self._misplaced()
             ):
                 return
             time.sleep(0.5)
