@@ -126,6 +126,7 @@ def make(bed: Machines, cluster: Cluster, spec: bytes, step: Step) -> None:
 def cib(cluster: Cluster, held_back: Sequence[str]) -> str:
     """The spec's CIB, for slow machines; the clones in `held_back` start when their storage has been made."""
     root = etree.fromstring(compile_cib(cluster))
+    root.set("admin_epoch", "1")  # newer than the empty one that Pacemaker has begun with
     for operation in root.iter("op"):
         seconds = operation.get("timeout", "20s").removesuffix("s")
         operation.set("timeout", f"{int(seconds) * SLOWER}s")
