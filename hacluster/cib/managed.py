@@ -44,7 +44,7 @@ class ManagedVm:
     @property
     def moves_live(self) -> bool:
         """Whether Pacemaker may migrate it live."""
-        return self.meta.get("allow-migrate", "false").lower() in ("true", "yes", "on", "1")
+        return self.meta.get("allow-migrate", "false").lower() in ("true", "yes", "on", "1", "y")
 
     @property
     def moves(self) -> bool:

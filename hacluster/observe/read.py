@@ -38,13 +38,15 @@ def observe(
     claims = tuple(_claims(root))
     by_vm = {found.vm: found for found in claims}
     resources = {r.get("id", ""): r for r in seen.iterfind("./resources/*")}
+    # Other people's clusters have VMs and fence devices in groups; crm_mon shows these within their group.
+    single = resources | {r.get("id", ""): r for r in seen.iterfind("./resources/group/resource")}
     vms = [
-        _vm(vm, resources.get(vm.name), nodes, by_vm.get(vm.name), agent=agent[1])
+        _vm(vm, single.get(vm.name), nodes, by_vm.get(vm.name), agent=agent[1])
         for agent in (managed.AGENT, _HEARTBEAT)
         for vm in managed.vms(root, agent)
     ]
     known = {vm.name for vm in vms}
-    fences = tuple(_fence(p, resources.get(p.get("id", ""))) for p in _fence_primitives(root))
+    fences = tuple(_fence(p, single.get(p.get("id", ""))) for p in _fence_primitives(root))
     known |= {device.name for device in fences}
     clones = tuple(_clone(element, nodes) for element in seen.iterfind("./resources/clone"))
     known |= {one.name for one in clones}

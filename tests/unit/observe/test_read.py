@@ -107,6 +107,15 @@ def test_a_healthy_cluster_has_no_finding() -> None:
     assert dict(seen.others) == {"foreign": "started on n2"}
 
 
+def test_a_vm_and_a_fence_device_in_a_group_are_seen_where_they_run() -> None:
+    grouped = f'<group id="all">{resource("ipmi-n1", on="n2")}{resource("web")}</group>'
+    seen = observe(cib(), monitor(grouped, resource("foreign", on="n2")), WELL, now=1000.0)
+    assert [(vm.role, vm.nodes) for vm in seen.vms] == [("Started", ("n1",))]
+    assert [device.running_on for device in seen.fencing] == [("n2",)]
+    assert dict(seen.others) == {"all": "group", "foreign": "started on n2"}
+    assert seen.problems == ()
+
+
 def codes(raw: bytes = b"", seen: bytes = b"", told: Mapping[str, HostFacts | Unknown] = WELL) -> list[str]:
     return [problem.code for problem in observe(raw or cib(), seen or monitor(), told, now=1000.0).problems]
 
