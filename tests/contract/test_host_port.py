@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from hacluster.bootstrap import steps
-from hacluster.bootstrap.guarding import Guarding
 from hacluster.bootstrap.host import Host
 from hacluster.bootstrap.keys import Keys, Trust
 from hacluster.bootstrap.naming import Naming
@@ -19,7 +18,6 @@ from hacluster.bootstrap.steps import Site
 from hacluster.edge import ssh
 from hacluster.edge.bare import BareHost
 from hacluster.edge.ssh import NodeRunner
-from hacluster.host import payload
 from hacluster.ports import NodeFile, Unreachable
 from hacluster.problems import Refused
 from tests.bare_machines import Machine
@@ -171,9 +169,9 @@ def test_this_machines_own_files_are_never_touched(sshd: Sshd) -> None:
 def test_steps_are_carried_out_once_and_then_nothing_is_missing(sshd: Sshd) -> None:
     host = BareHost(NodeRunner({"n1": sshd.address}, here="elsewhere", pins={"n1": sshd.host_key}), "n1")
     site = Site(cluster_of(), {"n1": host})
-    todo = (Naming(), Keys(), Trust(), Guarding(payload.files()))
+    todo = (Naming(), Keys(), Trust())
     told = [change.headline for each in steps.apply(site, todo, lambda text: None) for change in each.looked.changes]
-    assert "write /etc/libvirt/hooks/qemu.d/hacluster" in told
+    assert "write /etc/ssh/ssh_known_hosts" in told
     assert not any(each.looked.changes for each in steps.apply(site, todo, lambda text: None))
     assert host.run(["hostname"]).out == b"n1\n"
     assert b"10.0.1.3\tn3" in (host.read("/etc/hosts") or b"")

@@ -34,8 +34,8 @@ def lockspaces(bed: Machines, node: str) -> str:
     return bed.exec(node, ["dlm_tool", "ls"], timeout=30).stdout
 
 
-def was_fenced(bed: Machines, node: str) -> bool:
-    """Whether the node's board has switched it off since the bed was made."""
+def orders(bed: Machines, node: str) -> list[str]:
+    """What the node's board has been told, in order. One that is off already is only told to switch it on."""
     log = bed.run / "bmc.log"
-    orders = [line.split()[1:] for line in log.read_text().splitlines()] if log.exists() else []
-    return any(order in ([node, "power", "0"], [node, "reset", "1"]) for order in orders)
+    told = [line.split()[1:] for line in log.read_text().splitlines()] if log.exists() else []
+    return [" ".join(words) for target, *words in told if target == node]
