@@ -167,8 +167,17 @@ def _keep_guard() -> None:
         codes.log(WHO, problem or "the guard stands again; guarded VMs may run here", warning=bool(problem))
         _announce(not problem)
         record["admits"] = "0" if problem else "1"
+    elif _probes():
+        _announce(not problem)
     if record != before:
         state.write_pairs(state.LOCKSPACE, record)
+
+
+def _probes() -> bool:
+    """Whether Pacemaker asks for the first time: it may have been started anew above a lockspace that stayed, as in
+    maintenance, and the attribute ended with the node's membership."""
+    values = environment()
+    return "OCF_RESKEY_crm_feature_set" in values and values.get("OCF_RESKEY_CRM_meta_interval", "") in ("", "0")
 
 
 def _note_bare(record: dict[str, str]) -> dict[str, str]:

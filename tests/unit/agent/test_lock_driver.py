@@ -240,8 +240,27 @@ def announced(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     for name in lock_driver.WANTED:
         monkeypatch.setenv(f"OCF_RESKEY_{name}", node.record[name])
     monkeypatch.setenv("OCF_RESKEY_crm_feature_set", "3.16.1")
+    monkeypatch.setenv("OCF_RESKEY_CRM_meta_interval", "20000")
     state.write_pairs(state.LOCKSPACE, {"node": "n1", "admits": "1"})
     return said
+
+
+def test_a_probe_says_again_what_ended_with_pacemakers_last_life(
+    node: Node, announced: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lockspace outlives a cluster that is stopped in maintenance; the node attribute does not."""
+    node.daemon("libvirtd")
+    node.daemon("virtlockd", node.lease())
+    monkeypatch.setenv("OCF_RESKEY_CRM_meta_interval", "0")
+    lockspace._keep_guard()
+    assert announced == [True]
+    monkeypatch.setattr(lockspace, "hook_problem", lambda: "the hook has gone")
+    lockspace._keep_guard()
+    lockspace._keep_guard()
+    assert announced == [True, False, False]
+    monkeypatch.delenv("OCF_RESKEY_crm_feature_set")  # a monitor by hand, which has no interval either
+    lockspace._keep_guard()
+    assert announced == [True, False, False]
 
 
 def test_a_monitor_by_hand_does_not_change_what_the_cib_wants(
