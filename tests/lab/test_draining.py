@@ -44,7 +44,7 @@ def admin(bed: Bed) -> Admin:
 def web_runs_on_the_node(admin: Admin) -> None:
     """Each test begins with all in order, and web on the node that goes down."""
     admin.settled(*VMS)
-    # A node whose cluster was stopped under its guests says that its guard stands at the lockspace's next monitor only.
+    # A cluster that was stopped under its guests has to find the lockspace and the guard where they were.
     assert admin.until(lambda: guarded(admin), 60)
     if admin.where("web") != NODE:
         admin.do("vm", "move", "web", NODE)
